@@ -1,0 +1,339 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// settleTime bounds a change and its settling together. It is far above what
+// any lease allows: a change that takes longer is an unknown outcome.
+const settleTime = 90 * time.Second
+
+// NewTeam is a team as it was just made: the only time when all its values are
+// together in clear.
+type NewTeam struct {
+	Team      Team
+	APIKey    Secret
+	SecretID  string
+	SecretKey Secret
+}
+
+// NewHolding returns a new team with an API key and one API secret, as by makes
+// it at the given time. The sealed values need s to open.
+func NewHolding(s *Sealer, prefix, name, by string, now time.Time) (Holding, NewTeam, error) {
+	if err := ValidTeamName(name); err != nil {
+		return Holding{}, NewTeam{}, err
+	}
+	made := NewTeam{Team: Team{ID: newTeamID(), Name: name, Created: now}, APIKey: NewAPIKey(prefix)}
+	made.SecretID, made.SecretKey = NewAPISecret()
+	key, err := newKey(s, made.Team.ID, made.APIKey)
+	if err != nil {
+		return Holding{}, NewTeam{}, err
+	}
+	secret, err := newSecret(s, made.Team.ID, made.SecretID, made.SecretKey)
+	if err != nil {
+		return Holding{}, NewTeam{}, err
+	}
+	key.Created, key.CreatedBy = now, by
+	secret.Created, secret.CreatedBy = now, by
+	return Holding{Team: made.Team, Credentials: []Credential{key, secret}}, made, nil
+}
+
+func newKey(s *Sealer, teamID string, value Secret) (Credential, error) {
+	c := Credential{ID: newKeyID(), TeamID: teamID, Kind: KindAPIKey, Digest: DigestOf([]byte(value.Reveal()))}
+	var err error
+	c.Sealed, err = s.Seal(&c, value)
+	return c, err
+}
+
+func newSecret(s *Sealer, teamID, id string, key Secret) (Credential, error) {
+	c := Credential{ID: id, TeamID: teamID, Kind: KindAPISecret}
+	var err error
+	c.Sealed, err = s.Seal(&c, key)
+	return c, err
+}
+
+// CreateTeam makes a team with an API key and an API secret. They work on every
+// node when it returns.
+func (k *Keyring) CreateTeam(ctx context.Context, name, by string) (NewTeam, Settlement, error) {
+	if err := ValidTeamName(name); err != nil {
+		return NewTeam{}, Settlement{}, err
+	}
+	var made NewTeam
+	_, s, err := k.settle(ctx, func(ctx context.Context) (Holding, Change, error) {
+		return k.Store.CreateTeam(ctx, func(now time.Time) (h Holding, err error) {
+			h, made, err = NewHolding(k.Sealer, k.prefix(), name, by, now)
+			return h, err
+		})
+	})
+	return made, s, err
+}
+
+// RenameTeam gives a team another name.
+func (k *Keyring) RenameTeam(ctx context.Context, team, name string) (Team, Settlement, error) {
+	if err := ValidTeamName(name); err != nil {
+		return Team{}, Settlement{}, err
+	}
+	h, s, err := k.edit(ctx, team, func(_ time.Time, h *Holding) error {
+		h.Team.Name = name
+		return nil
+	})
+	return h.Team, s, err
+}
+
+// DisableTeam makes all credentials of a team refused until [Keyring.EnableTeam].
+func (k *Keyring) DisableTeam(ctx context.Context, team string) (Team, Settlement, error) {
+	return k.setDisabled(ctx, team, true)
+}
+
+// EnableTeam undoes [Keyring.DisableTeam].
+func (k *Keyring) EnableTeam(ctx context.Context, team string) (Team, Settlement, error) {
+	return k.setDisabled(ctx, team, false)
+}
+
+func (k *Keyring) setDisabled(ctx context.Context, team string, disabled bool) (Team, Settlement, error) {
+	h, s, err := k.edit(ctx, team, func(_ time.Time, h *Holding) error {
+		h.Team.Disabled = disabled
+		return nil
+	})
+	return h.Team, s, err
+}
+
+// DeleteTeam ends a team and all its credentials, for good.
+func (k *Keyring) DeleteTeam(ctx context.Context, team, by string) (Team, Settlement, error) {
+	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
+		h.Team.Deleted = now
+		for i := range h.Credentials {
+			if c := &h.Credentials[i]; c.Live() {
+				c.End(now, by, EndedByDeletion)
+			}
+		}
+		return nil
+	})
+	return h.Team, s, err
+}
+
+// A KeyView is a team's API key, in clear.
+type KeyView struct {
+	Team     Team
+	APIKey   Secret
+	KeyID    string
+	RolledAt time.Time // when it was made, by the roll before it or with the team
+	RolledBy string
+	OldUntil time.Time // when the old key's overlap ends; zero without one
+}
+
+// ShowKey returns the current API key of a team.
+func (k *Keyring) ShowKey(ctx context.Context, team string) (KeyView, error) {
+	h, err := k.Store.Holding(ctx, team)
+	if err != nil {
+		return KeyView{}, err
+	}
+	c := h.APIKey()
+	if c == nil {
+		return KeyView{}, fmt.Errorf("team %q has no current API key", h.Team.Name)
+	}
+	value, err := k.Sealer.Open(c)
+	if err != nil {
+		return KeyView{}, err
+	}
+	return viewKey(&h, value), nil
+}
+
+func viewKey(h *Holding, value Secret) KeyView {
+	c := h.APIKey()
+	v := KeyView{Team: h.Team, APIKey: value, KeyID: c.ID, RolledAt: c.Created, RolledBy: c.CreatedBy}
+	if old := h.OldAPIKey(); old != nil {
+		v.OldUntil = old.Until
+	}
+	return v
+}
+
+// RollKey gives a team a new API key. The old one is dead on every node when
+// RollKey returns; with an overlap (0 … [MaxOverlap]) it lives on for so long,
+// give or take a second. An earlier overlap ends at once.
+func (k *Keyring) RollKey(ctx context.Context, team string, overlap time.Duration, by string) (KeyView, Settlement, error) {
+	if overlap < 0 || overlap > MaxOverlap {
+		return KeyView{}, Settlement{}, &InvalidError{Field: "overlap", Problem: "must be between 0 and 24h"}
+	}
+	return k.replaceKey(ctx, team, NewAPIKey(k.prefix()), overlap, by)
+}
+
+// ImportKey makes value a team's current API key, as a roll without overlap
+// does. A value that is or was somebody's key already is [ErrConflict].
+func (k *Keyring) ImportKey(ctx context.Context, team string, value Secret, by string) (KeyView, Settlement, error) {
+	if err := ValidAPIKey(value.Reveal()); err != nil {
+		return KeyView{}, Settlement{}, err
+	}
+	return k.replaceKey(ctx, team, value, 0, by)
+}
+
+func (k *Keyring) replaceKey(ctx context.Context, team string, value Secret, overlap time.Duration, by string) (KeyView, Settlement, error) {
+	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
+		next, err := newKey(k.Sealer, h.Team.ID, value)
+		if err != nil {
+			return err
+		}
+		next.Created, next.CreatedBy = now, by
+		if old := h.OldAPIKey(); old != nil {
+			old.End(now, by, EndedByRoll)
+		}
+		if current := h.APIKey(); current != nil && overlap > 0 {
+			current.Until = now.Add(overlap)
+		} else if current != nil {
+			current.End(now, by, EndedByRoll)
+		}
+		h.Credentials = append(h.Credentials, next)
+		return nil
+	})
+	if err != nil {
+		return KeyView{}, s, err
+	}
+	return viewKey(&h, value), s, nil
+}
+
+// RetireKey ends a team's old API key before its overlap is over. It is
+// [ErrConflict] if there is none.
+func (k *Keyring) RetireKey(ctx context.Context, team, by string) (KeyView, Settlement, error) {
+	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
+		old := h.OldAPIKey()
+		if old == nil {
+			return conflict("team %q has no old key in an overlap", h.Team.Name)
+		}
+		old.End(now, by, EndedByRetire)
+		return nil
+	})
+	if err != nil {
+		return KeyView{}, s, err
+	}
+	value, err := k.Sealer.Open(h.APIKey())
+	if err != nil {
+		return KeyView{}, s, err
+	}
+	return viewKey(&h, value), s, nil
+}
+
+// EndOverlaps ends the old keys whose overlap is over by the store's clock. It
+// is called about twice a second, and before the first request is answered.
+func (k *Keyring) EndOverlaps(ctx context.Context) error {
+	due, err := k.Store.DueOverlaps(ctx)
+	if err != nil {
+		return fmt.Errorf("look for overlaps that are over: %w", err)
+	}
+	for _, id := range due {
+		_, _, err := k.edit(ctx, id, func(now time.Time, h *Holding) error {
+			old := h.OldAPIKey()
+			if old == nil || old.Until.After(now) {
+				return ErrNoChange // another node was faster, or the key was rolled again
+			}
+			old.End(now, "latchkey", EndedByOverlap)
+			return nil
+		})
+		if err != nil && !errors.Is(err, ErrNoChange) && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("end overlap of %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// CreateSecret gives a team another API secret. A team that has as many as it
+// may is [ErrConflict].
+func (k *Keyring) CreateSecret(ctx context.Context, team, by string) (id string, key Secret, s Settlement, err error) {
+	id, key = NewAPISecret()
+	s, err = k.addSecret(ctx, team, id, key, by)
+	return id, key, s, err
+}
+
+// ImportSecret gives a team an API secret that was made elsewhere. An ID that
+// is or was in use is [ErrConflict].
+func (k *Keyring) ImportSecret(ctx context.Context, team, id string, key Secret, by string) (Settlement, error) {
+	if err := ValidAPISecret(id, key.Reveal()); err != nil {
+		return Settlement{}, err
+	}
+	return k.addSecret(ctx, team, id, key, by)
+}
+
+func (k *Keyring) addSecret(ctx context.Context, team, id string, key Secret, by string) (Settlement, error) {
+	_, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
+		if n := len(h.Secrets()); n >= k.maxSecrets() {
+			return conflict("team %q has %d live API secrets already: revoke one first", h.Team.Name, n)
+		}
+		c, err := newSecret(k.Sealer, h.Team.ID, id, key)
+		if err != nil {
+			return err
+		}
+		c.Created, c.CreatedBy = now, by
+		h.Credentials = append(h.Credentials, c)
+		return nil
+	})
+	return s, err
+}
+
+// Secrets returns a team and its live API secrets, oldest first, without their
+// values.
+func (k *Keyring) Secrets(ctx context.Context, team string) (Team, []Credential, error) {
+	h, err := k.Store.Holding(ctx, team)
+	if err != nil {
+		return Team{}, nil, err
+	}
+	var list []Credential
+	for _, c := range h.Secrets() {
+		list = append(list, *c)
+	}
+	return h.Team, list, nil
+}
+
+// RevokeSecret ends an API secret: no node accepts a token signed with it when
+// RevokeSecret returns.
+func (k *Keyring) RevokeSecret(ctx context.Context, id, by string) (Team, Settlement, error) {
+	c, err := k.Store.Credential(ctx, id)
+	if err != nil || c.Kind != KindAPISecret {
+		if err == nil || errors.Is(err, ErrNotFound) {
+			err = NotFound("API secret", id)
+		}
+		return Team{}, Settlement{}, err
+	}
+	h, s, err := k.edit(ctx, c.TeamID, func(now time.Time, h *Holding) error {
+		live := h.find(func(c *Credential) bool { return c.Kind == KindAPISecret && c.ID == id })
+		if live == nil {
+			return conflict("API secret %s is revoked already", id)
+		}
+		live.End(now, by, EndedByRevoke)
+		return nil
+	})
+	return h.Team, s, err
+}
+
+// edit is one change of one team, and its settling.
+func (k *Keyring) edit(ctx context.Context, team string, edit func(now time.Time, h *Holding) error) (Holding, Settlement, error) {
+	before, err := k.Store.Holding(ctx, team)
+	if err != nil {
+		return Holding{}, Settlement{}, err
+	}
+	return k.settle(ctx, func(ctx context.Context) (Holding, Change, error) {
+		return k.Store.UpdateTeam(ctx, before.Team.ID, edit)
+	})
+}
+
+// settle commits a change and returns when it is true everywhere. A caller that
+// goes away does not stop it half-way.
+func (k *Keyring) settle(ctx context.Context, commit func(context.Context) (Holding, Change, error)) (Holding, Settlement, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	h, change, err := commit(ctx)
+	if errors.Is(err, ErrOutcomeUnknown) {
+		// Whether it holds or not, this node must go by what the store says now.
+		_, settleErr := k.Replica.Settle(ctx, 0)
+		return Holding{}, Settlement{}, errors.Join(err, settleErr)
+	}
+	if err != nil {
+		return Holding{}, Settlement{}, err
+	}
+	s, err := k.Replica.Settle(ctx, change.Revision)
+	if err != nil {
+		return h, s, fmt.Errorf("the change was committed, but not every node is known to follow it: %w: %w", ErrOutcomeUnknown, err)
+	}
+	return h, s, nil
+}
