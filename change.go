@@ -322,6 +322,7 @@ func (k *Keyring) edit(ctx context.Context, team string, edit func(now time.Time
 func (k *Keyring) settle(ctx context.Context, commit func(context.Context) (Holding, Change, error)) (Holding, Settlement, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
+	began := time.Now()
 	h, change, err := commit(ctx)
 	if errors.Is(err, ErrOutcomeUnknown) {
 		// Whether it holds or not, this node must go by what the store says now.
@@ -332,6 +333,7 @@ func (k *Keyring) settle(ctx context.Context, commit func(context.Context) (Hold
 		return Holding{}, Settlement{}, err
 	}
 	s, err := k.Replica.Settle(ctx, change.Revision)
+	s.Took = time.Since(began)
 	if err != nil {
 		return h, s, fmt.Errorf("the change was committed, but not every node is known to follow it: %w: %w", ErrOutcomeUnknown, err)
 	}

@@ -55,7 +55,7 @@ type Found struct {
 type Settlement struct {
 	Confirmed    []string      // the nodes that have said that they applied it
 	NotConfirmed []Unconfirmed // those that may yet accept what the change ended
-	Took         time.Duration // since the commit
+	Took         time.Duration // from the beginning of the change to its end; [Keyring] sets it
 }
 
 // Unconfirmed is a node that may accept a dead credential for a while yet,

@@ -13,6 +13,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"latchkey/jwt"
 )
 
 // A Sealer encrypts the values of credentials so that a copy of the store alone
@@ -145,4 +147,13 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// TokenKey opens a live API secret as the key that its tokens are checked with.
+func (s *Sealer) TokenKey(c *Credential) (*jwt.Key, error) {
+	value, err := s.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	return jwt.NewKey(c.ID, value.Reveal()), nil
 }
