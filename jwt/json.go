@@ -2,6 +2,7 @@ package jwt
 
 import (
 	"bytes"
+	"hash/maphash"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -46,21 +47,22 @@ type field struct {
 	value value
 }
 
-// name is the place of a member's name in the buffer, and its first bytes. These
-// tell almost all names apart without a look at the buffer. They are not a hash:
-// names made to look alike are still bounded by the length of a token.
+// name is the place of a member's name in the buffer, and its hash, which tells
+// almost all names apart without a look at the buffer.
 type name struct {
 	start, end uint16
-	head       uint32
+	hash       uint32
 }
+
+// seed keys the hash of names, so that nobody can make names that collide.
+var seed = maphash.MakeSeed()
 
 // scanner reads one JSON object by the grammar of RFC 8259, and stricter than
 // that where readers are known to differ: no name twice in an object (§4), no
 // number out of range (§6), no invalid UTF-8 (§8.1), no lone surrogate (§8.2).
 //
 // It unescapes strings in place: what has been read is overwritten, never what
-// is still to be read. It allocates nothing, but for a number of more than 32
-// characters at the very edge of float64.
+// is still to be read. It allocates nothing.
 type scanner struct {
 	buf   []byte
 	pos   int // where to begin, at first
@@ -137,16 +139,13 @@ func (s *scanner) name(first int) (span, bool) {
 		return span{}, false
 	}
 	read := s.buf[at.start:at.end]
-	var head uint32
-	for i := range min(len(read), 4) {
-		head |= uint32(read[i]) << (8 * i)
-	}
+	hash := uint32(maphash.Bytes(seed, read))
 	for _, n := range s.names[first:s.open] {
-		if n.head == head && bytes.Equal(s.buf[n.start:n.end], read) {
+		if n.hash == hash && bytes.Equal(s.buf[n.start:n.end], read) {
 			return span{}, s.fail("a name stands twice in one object")
 		}
 	}
-	s.names[s.open] = name{uint16(at.start), uint16(at.end), head}
+	s.names[s.open] = name{uint16(at.start), uint16(at.end), hash}
 	s.open++
 	return at, true
 }

@@ -14,7 +14,6 @@ type number struct {
 
 // number reads a number, which must be one that every reader can hold.
 func (s *scanner) number() (number, bool) {
-	start := s.pos
 	n := number{negative: s.take('-')}
 	first := s.pos
 	whole := s.digits()
@@ -44,7 +43,7 @@ func (s *scanner) number() (number, bool) {
 			break
 		}
 	}
-	if integer && !n.fitsInteger(s.buf) || !n.fitsFloat(s.buf[start:s.pos]) {
+	if integer && !n.fitsInteger(s.buf) || !n.fitsFloat(s.buf) {
 		return n, s.fail("a number is too large or too small for 64 bits")
 	}
 	return n, true
@@ -81,16 +80,19 @@ func (n number) fitsInteger(buf []byte) bool {
 	return err == nil && (!n.negative || u <= -math.MinInt64)
 }
 
-// fitsFloat reports whether n, written as literal, is within float64: not
-// rounded to infinity, and to zero only if it is zero.
-func (n number) fitsFloat(literal []byte) bool {
-	// The largest float64 is 0.1797…e309, and what is over 0.247…e-323 does not
-	// become zero: only close to these two does it take a closer look.
-	if n.zero() || -323 < n.point && n.point < 309 {
+// fitsFloat reports whether n is within float64: not rounded to infinity, and to
+// zero only if it is zero. It looks at 17 digits, as many as a float64 has: the
+// few numbers that differ from a bound behind them are out.
+func (n number) fitsFloat(buf []byte) bool {
+	switch {
+	case n.zero() || -323 < n.point && n.point < 309:
 		return true
+	case n.point == 309:
+		return n.first(17, buf) < 17976931348623158 // 2^1024 - 2^970 rounds to infinity
+	case n.point == -323:
+		return n.first(17, buf) > 24703282292062327 // 2^-1075 rounds to zero
 	}
-	f, err := strconv.ParseFloat(string(literal), 64)
-	return err == nil && f != 0
+	return false
 }
 
 // zero reports whether n is 0, or -0.
@@ -108,19 +110,26 @@ func (n number) micros(buf []byte) (int64, bool) {
 	if n.negative || places > 18 { // MaxTime × 10^6 has 18 digits
 		return 0, false
 	}
-	var micros int64
+	micros := n.first(places, buf)
+	return micros, micros <= MaxTime*1e6
+}
+
+// first returns the first places digits of n, 18 at most, as an integer: zeros
+// follow those that are written.
+func (n number) first(places int, buf []byte) int64 {
+	var first int64
 	digits := buf[n.digits.start:n.digits.end]
 	for range max(places, 0) {
 		if len(digits) > 0 && digits[0] == '.' {
 			digits = digits[1:]
 		}
-		micros *= 10
+		first *= 10
 		if len(digits) > 0 {
-			micros += int64(digits[0] - '0')
+			first += int64(digits[0] - '0')
 			digits = digits[1:]
 		}
 	}
-	return micros, micros <= MaxTime*1e6
+	return first
 }
 
 // digits skips decimal digits and returns how many there were.
