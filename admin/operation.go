@@ -1,0 +1,239 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+// The questions. A team is named by its ID or its name everywhere.
+type (
+	nothing struct{}
+
+	named struct {
+		Name string `json:"name"`
+	}
+	ofTeam struct {
+		Team string `json:"team"`
+	}
+	renaming struct {
+		Team string `json:"team"`
+		Name string `json:"name"`
+	}
+	rolling struct {
+		Team      string `json:"team"`
+		OverlapMS int64  `json:"overlap_ms"`
+	}
+	keyImport struct {
+		Team   string `json:"team"`
+		APIKey string `json:"api_key"`
+	}
+	secretImport struct {
+		Team string `json:"team"`
+		ID   string `json:"id"`
+		Key  string `json:"key"`
+	}
+	ofID struct {
+		ID string `json:"id"`
+	}
+	serverVersion struct {
+		Version string `json:"version"`
+	}
+)
+
+// maxRequests is the largest limit of a list of records.
+const maxRequests = 1000
+
+// A RequestFilter selects records. Zero fields select nothing out.
+type RequestFilter struct {
+	Team    string           `json:"team,omitempty"` // ID or name; a deleted team's ID too
+	Status  int              `json:"status,omitempty"`
+	Outcome latchkey.Outcome `json:"outcome,omitempty"`
+	Since   *time.Time       `json:"since,omitempty"` // inclusive
+	Limit   int              `json:"limit,omitempty"` // 1–1000; 0 means 100
+}
+
+func (a *API) version(context.Context, nothing) (serverVersion, error) {
+	return serverVersion{a.Version}, nil
+}
+
+func (a *API) createTeam(ctx context.Context, by string, q named) (NewTeam, latchkey.Settlement, error) {
+	made, s, err := a.Keyring.CreateTeam(ctx, q.Name, by)
+	if err != nil {
+		return NewTeam{}, s, err
+	}
+	return NewTeam{
+		Team:   teamOf(made.Team),
+		APIKey: made.APIKey.Reveal(),
+		Secret: NewSecret{ID: made.SecretID, Key: made.SecretKey.Reveal()},
+	}, s, nil
+}
+
+func (a *API) listTeams(ctx context.Context, _ nothing) (Teams, error) {
+	list, err := a.Keyring.Store.Teams(ctx)
+	teams := Teams{Teams: make([]Team, 0, len(list))}
+	for _, t := range list {
+		teams.Teams = append(teams.Teams, teamOf(t))
+	}
+	return teams, err
+}
+
+func (a *API) disableTeam(ctx context.Context, _ string, q ofTeam) (Team, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.DisableTeam(ctx, q.Team)
+	return teamOf(t), s, err
+}
+
+func (a *API) enableTeam(ctx context.Context, _ string, q ofTeam) (Team, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.EnableTeam(ctx, q.Team)
+	return teamOf(t), s, err
+}
+
+func (a *API) deleteTeam(ctx context.Context, by string, q ofTeam) (Team, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.DeleteTeam(ctx, q.Team, by)
+	return teamOf(t), s, err
+}
+
+func (a *API) renameTeam(ctx context.Context, _ string, q renaming) (Team, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.RenameTeam(ctx, q.Team, q.Name)
+	return teamOf(t), s, err
+}
+
+func (a *API) showKey(ctx context.Context, q ofTeam) (Key, error) {
+	v, err := a.Keyring.ShowKey(ctx, q.Team)
+	return keyOf(v), err
+}
+
+func (a *API) rollKey(ctx context.Context, by string, q rolling) (RolledKey, latchkey.Settlement, error) {
+	// Bounded first, so that no number of milliseconds can overflow into a legal overlap.
+	ms := max(-1, min(q.OverlapMS, latchkey.MaxOverlap.Milliseconds()+1))
+	v, s, err := a.Keyring.RollKey(ctx, q.Team, time.Duration(ms)*time.Millisecond, by)
+	return rolledKeyOf(v, s), s, err
+}
+
+func (a *API) retireKey(ctx context.Context, by string, q ofTeam) (RolledKey, latchkey.Settlement, error) {
+	v, s, err := a.Keyring.RetireKey(ctx, q.Team, by)
+	return rolledKeyOf(v, s), s, err
+}
+
+func (a *API) importKey(ctx context.Context, by string, q keyImport) (Key, latchkey.Settlement, error) {
+	v, s, err := a.Keyring.ImportKey(ctx, q.Team, latchkey.NewSecret(q.APIKey), by)
+	return keyOf(v), s, err
+}
+
+func (a *API) createSecret(ctx context.Context, by string, q ofTeam) (NewSecret, latchkey.Settlement, error) {
+	id, key, s, err := a.Keyring.CreateSecret(ctx, q.Team, by)
+	return NewSecret{ID: id, Key: key.Reveal()}, s, err
+}
+
+func (a *API) importSecret(ctx context.Context, by string, q secretImport) (ImportedSecret, latchkey.Settlement, error) {
+	s, err := a.Keyring.ImportSecret(ctx, q.Team, q.ID, latchkey.NewSecret(q.Key), by)
+	return ImportedSecret{ID: q.ID}, s, err
+}
+
+func (a *API) listSecrets(ctx context.Context, q ofTeam) (Secrets, error) {
+	_, list, err := a.Keyring.Secrets(ctx, q.Team)
+	if err != nil {
+		return Secrets{}, err
+	}
+	ids := make([]string, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	used, err := a.Records.LastUsed(ctx, ids)
+	if err != nil {
+		return Secrets{}, err
+	}
+	secrets := Secrets{Secrets: make([]Secret, 0, len(list))}
+	for _, c := range list {
+		secrets.Secrets = append(secrets.Secrets, Secret{ID: c.ID, Created: c.Created.UTC(), LastUsed: moment(used[c.ID])})
+	}
+	return secrets, nil
+}
+
+func (a *API) revokeSecret(ctx context.Context, by string, q ofID) (RevokedSecret, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.RevokeSecret(ctx, q.ID, by)
+	if err != nil {
+		return RevokedSecret{}, s, err
+	}
+	revoked := RevokedSecret{Team: teamOf(t), ID: q.ID, RevokedAt: time.Now().UTC(), Settlement: settlementOf(s)}
+	// The change is made: that its own time cannot be read must not look like a failure.
+	if c, err := a.Keyring.Store.Credential(context.WithoutCancel(ctx), q.ID); err == nil {
+		revoked.RevokedAt = c.Ended.UTC()
+	}
+	return revoked, s, nil
+}
+
+func (a *API) showRequest(ctx context.Context, q ofID) (latchkey.Record, error) {
+	id, err := requestID(q.ID)
+	if err != nil {
+		return latchkey.Record{}, err
+	}
+	r, err := a.Records.Record(ctx, id)
+	if errors.Is(err, latchkey.ErrNotFound) {
+		return r, latchkey.NotFound("request", id)
+	}
+	return r, err
+}
+
+// requestID reads a request ID as people paste it: in any case, among spaces or
+// quotes, after the name of its header.
+func requestID(pasted string) (string, error) {
+	text := strings.Trim(pasted, " \t\r\n\"'`,;")
+	if name, value, ok := strings.Cut(text, ":"); ok && strings.EqualFold(strings.Trim(name, " \"'"), "x-request-id") {
+		text = strings.Trim(value, " \t\"'")
+	}
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return "", &latchkey.InvalidError{Field: "request ID",
+			Problem: "is not one of ours: they look like 0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e47"}
+	}
+	return id.String(), nil
+}
+
+func (a *API) listRequests(ctx context.Context, q RequestFilter) (Requests, error) {
+	query, err := a.recordQuery(ctx, q)
+	if err != nil {
+		return Requests{}, err
+	}
+	list, err := a.Records.Records(ctx, query)
+	return Requests{Requests: append([]latchkey.Record{}, list...)}, err
+}
+
+func (a *API) recordQuery(ctx context.Context, q RequestFilter) (latchkey.RecordQuery, error) {
+	query := latchkey.RecordQuery{Status: q.Status, Outcome: q.Outcome, Limit: q.Limit}
+	wrong := func(field, problem string) (latchkey.RecordQuery, error) {
+		return latchkey.RecordQuery{}, &latchkey.InvalidError{Field: field, Problem: problem}
+	}
+	if q.Status != 0 && (q.Status < 100 || q.Status > 599) {
+		return wrong("status", "must be between 100 and 599")
+	}
+	if q.Limit < 0 || q.Limit > maxRequests {
+		return wrong("limit", "must be between 1 and 1000")
+	}
+	switch q.Outcome {
+	case "", latchkey.OutcomeAccepted, latchkey.OutcomeDenied, latchkey.OutcomeUnavailable, latchkey.OutcomeError:
+	default:
+		return wrong("outcome", "must be accepted, denied, unavailable or error")
+	}
+	if q.Since != nil {
+		query.Since = *q.Since
+	}
+	if q.Team == "" {
+		return query, nil
+	}
+	h, err := a.Keyring.Store.Holding(ctx, q.Team)
+	switch {
+	case err == nil:
+		query.TeamID = h.Team.ID
+	case errors.Is(err, latchkey.ErrNotFound) && strings.HasPrefix(q.Team, "team_"):
+		query.TeamID = q.Team // a deleted team's records are still there, and no name looks like this
+	default:
+		return latchkey.RecordQuery{}, err
+	}
+	return query, nil
+}
