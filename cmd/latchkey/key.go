@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"latchkey"
+	"latchkey/admin"
+)
+
+type keyCmd struct {
+	Show   keyShow   `cmd:"" help:"Print a team's API key."`
+	Roll   keyRoll   `cmd:"" help:"Give a team a new API key, and end the old one."`
+	Retire keyRetire `cmd:"" help:"End the old key of a roll with --overlap before its time."`
+	Import keyImport `cmd:"" help:"Make a key from elsewhere, read from standard input, a team's API key."`
+}
+
+// showKey prints an API key alone on a line.
+func (s *session) showKey(answer any, key string) error {
+	return s.show(answer, func(w io.Writer) { fmt.Fprintln(w, key) })
+}
+
+type keyShow struct{ teamArg }
+
+// Run shows an API key.
+func (c *keyShow) Run(s *session) error {
+	return s.call(func(ctx context.Context, api *admin.Client) error {
+		key, err := api.Key(ctx, c.Team)
+		if err != nil {
+			return c.hint(err)
+		}
+		if err := s.showKey(key, key.APIKey); err != nil {
+			return err
+		}
+		s.remark("The API key of team %s since %s.", plain(key.Team.Name), at(key.RolledAt))
+		if key.OldKeyUntil != nil {
+			s.remark("The old key is accepted too, until %s (end it now: latchkey key retire %s).", at(*key.OldKeyUntil), word(key.Team.Name))
+		}
+		if key.Team.Disabled {
+			s.remark("The team is disabled: the key is refused (latchkey team enable %s).", word(key.Team.Name))
+		}
+		return nil
+	})
+}
+
+type keyRoll struct {
+	teamArg
+	Overlap span `placeholder:"DURATION" help:"Keep the old key alive for so long, at most 24h, give or take a second. Default: it ends at once."`
+}
+
+// Validate refuses an overlap that the server would refuse.
+func (c *keyRoll) Validate() error {
+	if time.Duration(c.Overlap) > latchkey.MaxOverlap {
+		return usageError("--overlap must be between 0 and 24h")
+	}
+	return nil
+}
+
+// Run rolls an API key.
+func (c *keyRoll) Run(s *session) error {
+	return s.call(func(ctx context.Context, api *admin.Client) error {
+		overlap := time.Duration(c.Overlap)
+		key, settlement, err := api.RollKey(ctx, c.Team, overlap)
+		if err != nil {
+			return c.hint(err)
+		}
+		if err := s.showKey(key, key.APIKey); err != nil {
+			return withKeyHint(err, key.Team)
+		}
+		if overlap > 0 {
+			s.remark("The new API key of team %s. The old one is accepted until %s (end it now: latchkey key retire %s).",
+				plain(key.Team.Name), at(key.RolledAt.Add(overlap)), word(key.Team.Name))
+		} else {
+			s.remark("The new API key of team %s. The old one is refused.", plain(key.Team.Name))
+		}
+		return s.settled(settlement)
+	})
+}
+
+// withKeyHint says where the key is found that could not be printed.
+func withKeyHint(err error, team admin.Team) error {
+	return &hintedError{err, "latchkey key show " + word(team.Name)}
+}
+
+type keyRetire struct{ teamArg }
+
+// Run ends an overlap.
+func (c *keyRetire) Run(s *session) error {
+	return s.call(func(ctx context.Context, api *admin.Client) error {
+		key, settlement, err := api.RetireKey(ctx, c.Team)
+		if err != nil {
+			return c.hint(err)
+		}
+		if err := s.showKey(key, key.APIKey); err != nil {
+			return withKeyHint(err, key.Team)
+		}
+		s.remark("The API key of team %s since %s. The old one is refused.", plain(key.Team.Name), at(key.RolledAt))
+		return s.settled(settlement)
+	})
+}
+
+// noValues catches values that were typed where they stay in a shell's history:
+// they are refused, and not repeated.
+type noValues struct {
+	Values []string `arg:"" optional:"" hidden:""`
+}
+
+// Validate refuses values.
+func (v *noValues) Validate() error {
+	if len(v.Values) > 0 {
+		return usageError("a credential is read from standard input, never from the command line, where others can see it; if that was one, it is known now")
+	}
+	return nil
+}
+
+type keyImport struct {
+	teamArg
+	noValues
+}
+
+// Run imports an API key.
+func (c *keyImport) Run(s *session) error {
+	value, err := s.readSecret("API key")
+	if err != nil {
+		return err
+	}
+	return s.call(func(ctx context.Context, api *admin.Client) error {
+		key, settlement, err := api.ImportKey(ctx, c.Team, value)
+		if err != nil {
+			return c.hint(err)
+		}
+		err = s.show(key, func(w io.Writer) {
+			fmt.Fprintf(w, "Team %s has the imported API key. The one before it is refused.\n", plain(key.Team.Name))
+		})
+		if err != nil {
+			return err
+		}
+		return s.settled(settlement)
+	})
+}

@@ -1,0 +1,167 @@
+// Command latchkey gives an HTTP API keys, signed tokens and request IDs: the
+// server, and the commands that manage its teams and credentials.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"latchkey"
+	"latchkey/admin"
+)
+
+// defaultData is the data directory where none is named.
+const defaultData = "./latchkey-data"
+
+// The exit codes.
+const (
+	exitFailed       = 1
+	exitUsage        = 2
+	exitUnknown      = 3
+	exitNotConfirmed = 4
+)
+
+const description = `Authentication for an HTTP API: team keys, signed tokens, request IDs.
+
+The commands work on the data directory: through the server that runs on it, or
+by themselves when none does. TEAM is a team's name or ID.`
+
+const exitCodes = `
+Exit codes:
+  0  done
+  1  failed, or there is no such thing
+  2  the command line or a value cannot be used
+  3  a change was sent, and nobody can say whether it was made: look before you repeat it
+  4  the change was made, but not every node has confirmed it
+`
+
+// globals are the flags that every command has.
+type globals struct {
+	Data   string `default:"${data}" env:"LATCHKEY_DATA" placeholder:"DIR" help:"Data directory. Default: ${default}."`
+	Keyset string `env:"LATCHKEY_KEYSET" placeholder:"FILE" help:"Keyset that seals the credentials. Default: keyset.json in the data directory."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// cli is the whole command line: flags, environment and help all come from it.
+type cli struct {
+	globals
+
+	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	Team    teamCmd    `cmd:"" help:"Teams."`
+	Key     keyCmd     `cmd:"" help:"A team's API key."`
+	Secret  secretCmd  `cmd:"" help:"A team's API secrets, which sign JWTs."`
+	Request requestCmd `cmd:"" help:"Records of requests."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is one command, and returns its exit code.
+func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("latchkey"), kong.Description(description), kong.Vars{"data": defaultData},
+		kong.Writers(stdout, stderr), kong.Help(printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false, NoAppDescFormat: true, WrapUpperBound: 100}))
+	if err != nil {
+		return report(stderr, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+		parser.Stdout, parser.Exit = stderr, func(int) { os.Exit(exitUsage) }
+	}
+	kctx, err := parser.Parse(args)
+	if err != nil {
+		return report(stderr, err)
+	}
+	s := &session{globals: &c.globals, stdin: stdin, stdout: stdout, stderr: stderr}
+	return report(stderr, kctx.Run(&c.globals, s))
+}
+
+// printHelp adds the exit codes to the help of the whole.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || ctx.Selected() != nil {
+		return err
+	}
+	_, err := io.WriteString(ctx.Stdout, exitCodes)
+	return err
+}
+
+// report prints an error as one line, and returns the exit code for it.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	code, hint := exitFailed, ""
+	var (
+		parse       *kong.ParseError
+		usage       *usageMistake
+		said        *admin.Error
+		unconfirmed *unconfirmedError
+		hinted      *hintedError
+	)
+	switch {
+	case errors.As(err, &parse):
+		code, hint = exitUsage, helpFor(parse)
+	case errors.As(err, &usage):
+		code = exitUsage
+	case errors.As(err, &said) && said.Code == latchkey.CodeInvalidRequest:
+		code = exitUsage
+	case errors.Is(err, latchkey.ErrOutcomeUnknown):
+		code = exitUnknown
+	case errors.As(err, &unconfirmed):
+		code = exitNotConfirmed
+	}
+	if errors.As(err, &hinted) {
+		hint = hinted.hint
+	}
+	line := strings.Join(strings.Fields(plain(err.Error())), " ")
+	if hint != "" {
+		line += " (see: " + hint + ")"
+	}
+	fmt.Fprintf(stderr, "latchkey: %s\n", line)
+	return code
+}
+
+// helpFor returns the command that explains what was typed wrongly.
+func helpFor(e *kong.ParseError) string {
+	if e.Context != nil && e.Context.Selected() != nil {
+		return e.Context.Selected().FullPath() + " --help"
+	}
+	return "latchkey --help"
+}
+
+// A usageMistake is a command line that cannot be used.
+type usageMistake struct{ text string }
+
+func (e *usageMistake) Error() string { return e.text }
+
+func usageError(format string, args ...any) error {
+	return &usageMistake{fmt.Sprintf(format, args...)}
+}
+
+// A hintedError is an error, and the command to look at next.
+type hintedError struct {
+	err  error
+	hint string
+}
+
+func (e *hintedError) Error() string { return e.err.Error() }
+func (e *hintedError) Unwrap() error { return e.err }
+
+// withHint adds a hint to an error that is one of kinds.
+func withHint(err error, hint string, kinds ...error) error {
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return &hintedError{err, hint}
+		}
+	}
+	return err
+}

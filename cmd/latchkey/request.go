@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey"
+	"latchkey/admin"
+)
+
+type requestCmd struct {
+	Show requestShow `cmd:"" help:"Tell what became of a request, by its X-Request-Id."`
+	List requestList `cmd:"" help:"List requests, newest first."`
+}
+
+type requestShow struct {
+	ID []string `arg:"" placeholder:"ID" help:"The request's ID, as it was pasted: in any case, with spaces or the header's name."`
+}
+
+// Run shows a record.
+func (c *requestShow) Run(s *session) error {
+	return s.call(func(ctx context.Context, api *admin.Client) error {
+		r, err := api.Request(ctx, strings.Join(c.ID, " "))
+		if err != nil {
+			return withHint(err, "latchkey request list", latchkey.ErrNotFound)
+		}
+		return s.show(r, func(w io.Writer) { describeRequest(w, r) })
+	})
+}
+
+func describeRequest(w io.Writer, r latchkey.Record) {
+	credential := r.CredentialID
+	if credential != "" && r.Auth != latchkey.MethodNone {
+		credential += " (" + string(r.Auth) + ")"
+	} else if r.Auth != latchkey.MethodNone {
+		credential = "unknown (" + string(r.Auth) + ")"
+	}
+	fields(w,
+		[2]string{"Request", r.RequestID},
+		[2]string{"Time", r.Time.UTC().Format("2006-01-02T15:04:05.000000Z")},
+		[2]string{"Outcome", fmt.Sprintf("%s (%s), status %d", r.Outcome, r.Reason, r.Status)},
+		[2]string{"Diagnosis", r.Diagnosis},
+		[2]string{"Team", r.TeamID},
+		[2]string{"Credential", credential},
+		[2]string{"Asked for", r.Method + " " + r.Path},
+		[2]string{"Host", r.Host},
+		[2]string{"From", r.ClientIP},
+		[2]string{"User agent", r.UserAgent},
+		[2]string{"Caller's ID", r.ClientRequestID},
+		[2]string{"Trace", r.TraceID},
+		[2]string{"Body", fmt.Sprintf("%d bytes in, %d bytes out", r.BytesIn, r.BytesOut)},
+		[2]string{"Took", milliseconds(float64(r.DurationUS)/1000) + " ms on " + r.Node},
+	)
+}
+
+type requestList struct {
+	Team    string           `placeholder:"TEAM" help:"Only this team's: a name, or an ID, also of a deleted team."`
+	Status  int              `placeholder:"STATUS" help:"Only those answered with this HTTP status."`
+	Outcome latchkey.Outcome `placeholder:"OUTCOME" help:"Only this outcome: accepted, denied, unavailable or error."`
+	Since   since            `placeholder:"TIME" help:"Only those since then: a length of time such as 24h or 7d, or a moment (RFC 3339)."`
+	Limit   int              `default:"100" placeholder:"N" help:"At most so many (1–1000). Default: ${default}."`
+}
+
+// Validate refuses what selects nothing, before anything is opened.
+func (c *requestList) Validate() error {
+	if c.Limit < 1 || c.Limit > 1000 {
+		return usageError("--limit must be between 1 and 1000")
+	}
+	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
+		return usageError("--status must be between 100 and 599")
+	}
+	switch c.Outcome {
+	case "", latchkey.OutcomeAccepted, latchkey.OutcomeDenied, latchkey.OutcomeUnavailable, latchkey.OutcomeError:
+		return nil
+	}
+	return usageError("--outcome must be accepted, denied, unavailable or error")
+}
+
+// Run lists records.
+func (c *requestList) Run(s *session) error {
+	return s.call(func(ctx context.Context, api *admin.Client) error {
+		all, err := api.Requests(ctx, admin.RequestFilter{
+			Team: c.Team, Status: c.Status, Outcome: c.Outcome, Since: c.Since.from(time.Now()), Limit: c.Limit,
+		})
+		if err != nil {
+			return withHint(err, "latchkey team list", latchkey.ErrNotFound)
+		}
+		if len(all.Requests) == 0 {
+			s.remark("There are no such requests.")
+		}
+		return s.show(all, func(w io.Writer) {
+			var rows [][]string
+			for _, r := range all.Requests {
+				rows = append(rows, []string{at(r.Time), r.RequestID, strconv.Itoa(r.Status), string(r.Outcome),
+					string(r.Reason), r.ClientIP, r.Method + " " + r.Path})
+			}
+			if len(rows) > 0 {
+				table(w, []string{"TIME", "REQUEST ID", "STATUS", "OUTCOME", "REASON", "FROM", "REQUEST"}, rows)
+			}
+		})
+	})
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+
+	"latchkey"
+	"latchkey/admin"
+)
+
+const (
+	// pingTime is how long a server may take to say that it is there.
+	pingTime = 5 * time.Second
+
+	// attempts bounds how often a command looks for a server that comes or
+	// goes just then.
+	attempts = 3
+)
+
+// A session is one run of a command other than serve.
+type session struct {
+	*globals
+	stdin          *os.File
+	stdout, stderr io.Writer
+}
+
+// call connects and does the deed. A server that goes away before it was asked
+// anything leaves the deed to be done in another way.
+func (s *session) call(do func(context.Context, *admin.Client) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	var err error
+	for range attempts {
+		var (
+			api        *admin.Client
+			disconnect func() error
+		)
+		if api, disconnect, err = s.connect(ctx); err != nil {
+			return err
+		}
+		api.Actor = actor()
+		err = do(ctx, api)
+		if closeErr := disconnect(); err == nil {
+			err = closeErr
+		}
+		if !errors.Is(err, admin.ErrNoServer) {
+			break
+		}
+	}
+	return err
+}
+
+// connect returns a client of the server that runs on the data directory or, if
+// none does, of the store itself, which is then this process's until disconnect
+// is called.
+func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect func() error, err error) {
+	server := admin.Dial(socketPath(s.Data))
+	silence := ping(ctx, server)
+	if silence == nil {
+		return server, func() error { return nil }, nil
+	}
+	n, err := openNode(ctx, nodeConfig{
+		Data: s.Data, Keyset: s.Keyset, By: actor(), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err == nil {
+		a := &admin.API{Keyring: n.keyring, Records: n.records, Version: version()}
+		return admin.Local(a.Handler()), n.Close, nil
+	}
+	// A server may have come up while we waited for the lock that it held.
+	if ping(ctx, server) == nil {
+		return server, func() error { return nil }, nil
+	}
+	if !errors.Is(silence, admin.ErrNoServer) {
+		err = fmt.Errorf("%w; its server does not answer: %w", err, silence)
+	}
+	return nil, nil, err
+}
+
+func ping(ctx context.Context, api *admin.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	_, err := api.Version(ctx)
+	return err
+}
+
+// actor says who runs the command, for the record of a change.
+func actor() string {
+	uid := strconv.Itoa(os.Getuid())
+	if u, err := user.LookupId(uid); err == nil {
+		return fmt.Sprintf("command line (uid %s, %s)", uid, u.Username)
+	}
+	return fmt.Sprintf("command line (uid %s)", uid)
+}
+
+// show prints an answer to standard output: as JSON if that was asked for, else
+// as people writes it. It is one write, so that it is there whole or an error.
+func (s *session) show(answer any, people func(io.Writer)) error {
+	var text bytes.Buffer
+	if s.JSON {
+		if err := writeJSON(&text, answer); err != nil {
+			return err
+		}
+	} else {
+		people(&text)
+	}
+	if _, err := s.stdout.Write(text.Bytes()); err != nil {
+		return fmt.Errorf("it is done, but the answer could not be written: %w", err)
+	}
+	return nil
+}
+
+// remark tells people more, on standard error, so that standard output holds
+// what was asked for and nothing else.
+func (s *session) remark(format string, args ...any) {
+	if !s.JSON {
+		fmt.Fprintf(s.stderr, format+"\n", args...)
+	}
+}
+
+// settled tells who follows a change, and is an error if somebody may not yet.
+func (s *session) settled(change admin.Settlement) error {
+	if len(change.Confirmed) > 0 {
+		s.remark("Confirmed by %s in %s ms.", list(change.Confirmed), milliseconds(change.TookMS))
+	}
+	if len(change.NotConfirmed) > 0 {
+		return &unconfirmedError{change.NotConfirmed}
+	}
+	return nil
+}
+
+// An unconfirmedError is a change that was made, and that some node may not
+// follow yet.
+type unconfirmedError struct{ nodes []latchkey.Unconfirmed }
+
+func (e *unconfirmedError) Error() string {
+	var nodes []string
+	for _, n := range e.nodes {
+		nodes = append(nodes, fmt.Sprintf("%s (for at most %s s)", n.Node, strconv.FormatFloat(n.MaxSeconds, 'f', -1, 64)))
+	}
+	return "the change was made, but may not be followed yet by " + list(nodes)
+}
