@@ -48,6 +48,7 @@ var payloadCases = []struct {
 	{"D02", "iat may have a negative exponent", issued(`17132256000000E-4`), "accepted"},
 	{"D02", "iat may have a long fraction", issued(`1713225600.` + strings.Repeat("9", 1000)), "accepted"},
 	{"D02", "iat may be a fraction with an exponent", issued(`0.000017132256e+14`), "accepted"},
+	{"D02", "iat may have 1100 zeros and an exponent to match", issued(`0.` + strings.Repeat("0", 1100) + `17132256e1110`), "accepted"},
 	{"D03", "iat is not negative", issued(`-1`), "claim"},
 	{"D03", "iat is not negative, not by the least", issued(`-0.0000000001`), "claim"},
 	{"D03", "0 is a time long past", issued(`0`), "expired"},
@@ -216,6 +217,7 @@ func TestDetail(t *testing.T) {
 	}{
 		{"C04", strings.Repeat("A", 4097), jwt.Form, "the token is longer than 4096 bytes"},
 		{"C03", "canary.canary", jwt.Form, "a token has three parts with a dot between them: header.payload.signature"},
+		{"C03", exampleToken + ".canary", jwt.Form, "a token has three parts with a dot between them: header.payload.signature"},
 		{"C08", "canary....", jwt.Form, "the token has five parts, as an encrypted one has; it must be a signed one, which has three"},
 		{"C03", "." + p64 + ".AA", jwt.Form, "the header is empty"},
 		{"C03", h64 + "." + p64 + ".", jwt.Form, "the signature is empty"},
@@ -238,6 +240,7 @@ func TestDetail(t *testing.T) {
 		{"D03", token(header, issued(`-1713225600000`)), jwt.Claim, "iat is out of range; it must be in seconds since 1970, from 0 to 253402300799"},
 		{"D03", token(header, issued(`1e14`)), jwt.Claim, "iat is out of range; it must be in seconds since 1970, from 0 to 253402300799"},
 		{"D04", token(header, issued(`1713225600000`)), jwt.Claim, "iat is in milliseconds; it must be in seconds"},
+		{"D04", token(header, issued(`300000000000`)), jwt.Claim, "iat is in milliseconds; it must be in seconds"},
 		{"D04", token(header, issued(`1.7132256e12`)), jwt.Claim, "iat is in milliseconds; it must be in seconds"},
 		{"D04", token(header, issued(`99999999999999.9`)), jwt.Claim, "iat is in milliseconds; it must be in seconds"},
 		{"D04", token(header, claims(`,"exp":1713225900000`)), jwt.Claim, "exp is in milliseconds; it must be in seconds"},

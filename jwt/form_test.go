@@ -9,7 +9,7 @@ import (
 	"latchkey/jwt"
 )
 
-// b64 are the encoded parts that most cases of form begin with.
+// h64 and p64 are the encoded parts that most cases of form begin with.
 var h64, p64 = encode(header), encode(payload)
 
 // formCases are whole tokens: group C of the cases, where the fault lies outside

@@ -82,6 +82,9 @@ func judgeWith(t *testing.T, tok *jwt.Token, compact string, now time.Time) (ver
 		if key.Verify(tok) || len(tok.Issuer()) > 0 {
 			t.Error("a Token whose Parse failed must have no issuer and verify under no key")
 		}
+		if tok.CheckTime(now, leeway) == nil || tok.IssuedAt().Unix() != 0 {
+			t.Error("a Token whose Parse failed must have no time, and is dead")
+		}
 		return refused.Kind.String(), refused.Detail
 	}
 	if !key.Verify(tok) {

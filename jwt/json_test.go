@@ -34,8 +34,8 @@ var values = []struct{ name, text string }{
 	{"y_number_float64_min", `5e-324`},
 	{"y_number_float64_min_rounded_up", `2.5e-324`},
 	{"y_number_1e308", `1e308`},
-	{"y_number_small_mantissa_large_exponent", `0.` + strings.Repeat("0", 400) + `1e401`},
-	{"y_number_large_mantissa_small_exponent", `1` + strings.Repeat("0", 400) + `e-401`},
+	{"y_number_small_mantissa_large_exponent", `0.` + strings.Repeat("0", 1100) + `1e1101`},
+	{"y_number_large_mantissa_small_exponent", `1` + strings.Repeat("0", 1100) + `e-1101`},
 	{"y_number_17_digits", `0.12345678901234567`},
 	{"y_number_long_fraction", `3.` + strings.Repeat("14", 300)},
 
@@ -45,6 +45,7 @@ var values = []struct{ name, text string }{
 	{"i_number_30_digits_negative", `-123456789012345678901234567890`},
 	{"i_number_20_nines", `99999999999999999999`},
 	{"i_number_over_float64", `1.7976931348623159e308`},
+	{"i_number_over_float64_by_17_digits", `1.7976931348623158e308`},
 	{"i_number_over_float64_negative", `-1.7976931348623159e308`},
 	{"i_number_1e309", `1e309`},
 	{"i_number_1e400", `1e400`},

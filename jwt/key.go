@@ -37,14 +37,12 @@ type state struct {
 // The id is visible ASCII and has no | in it, or ID||KEY could be cut in two
 // ways. NewKey does not check that; whoever lets secrets in must.
 func NewKey(id, key string) *Key {
-	bytes := []byte(id + "||" + key)
+	joined := []byte(id + "||" + key)
 	k := &Key{payload: `{"iss":` + quote(id) + `,"iat":`}
-	// The bytes live in this closure alone, where no printing by reflection
+	// The joined bytes live in this closure alone, where no printing by reflection
 	// finds them, not even that of a struct with a Key in it.
 	k.states.New = func() any {
-		s := &state{mac: hmac.New(sha256.New, bytes)}
-		s.mac.Reset() // The first Reset keeps the padded keys' states for all others.
-		return s
+		return &state{mac: hmac.New(sha256.New, joined)}
 	}
 	return k
 }
