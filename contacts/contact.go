@@ -35,7 +35,8 @@ type Person struct {
 
 // contact is a contact as it is answered.
 type contact struct {
-	ID int64 `json:"id" minimum:"1" doc:"Given by the server; later contacts have higher IDs." example:"42"`
+	_  struct{} `additionalProperties:"true"` // there may be more fields one day
+	ID int64    `json:"id" minimum:"1" doc:"Given by the server; later contacts have higher IDs." example:"42"`
 	Person
 	Created string `json:"created" format:"date-time" doc:"When the contact was created: RFC 3339 in UTC, to the microsecond." example:"2025-04-15T22:40:00.000000Z"`
 	Updated string `json:"updated" format:"date-time" doc:"When it was last changed: RFC 3339 in UTC, to the microsecond." example:"2025-04-15T22:40:00.000000Z"`

@@ -55,14 +55,15 @@ func (a *API) config() huma.Config {
 	}
 }
 
-// An operation in words. fails are the statuses besides those that every
-// operation can have.
+// An operation in words. It says which failures it can have besides those
+// that every operation can.
 type operation struct {
 	method, path, id     string
 	summary, description string
 	status               int
 	success              string
-	fails                []int
+	wrong                *latchkey.InvalidError // the example of a 400; nil: there is none
+	fails                []int                  // besides it
 }
 
 var (
@@ -70,28 +71,29 @@ var (
 		http.MethodGet, "/v1/contacts", "listContacts", "List contacts",
 		"Answers the team's contacts, newest first, in pages. Go on with `next_cursor` until it is null. " +
 			"Contacts that are created meanwhile do not move the pages.",
-		http.StatusOK, "A page of contacts.", []int{http.StatusBadRequest},
+		http.StatusOK, "A page of contacts.", &latchkey.InvalidError{Field: "limit", Problem: "must be at most 100"}, nil,
 	}
 	createOperation = operation{
 		http.MethodPost, "/v1/contact", "createContact", "Create a contact",
 		"Creates a contact. Only `phone` is required; numbers need not be unique.",
-		http.StatusCreated, "The contact as it was created.", []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge},
+		http.StatusCreated, "The contact as it was created.",
+		&latchkey.InvalidError{Field: "phone", Problem: phoneProblem("+15555550123")}, []int{http.StatusRequestEntityTooLarge},
 	}
 	readOperation = operation{
 		http.MethodGet, "/v1/contact/{id}", "getContact", "Get a contact", "Answers one contact.",
-		http.StatusOK, "The contact.", []int{http.StatusNotFound},
+		http.StatusOK, "The contact.", nil, []int{http.StatusNotFound},
 	}
 	replaceOperation = operation{
 		http.MethodPut, "/v1/contact/{id}", "replaceContact", "Replace a contact",
 		"Replaces the whole contact: a field that is left out becomes empty. With `rev`, it is replaced only if nobody " +
 			"has changed it since that `rev` was read; else the answer is 400, and names `rev`.",
 		http.StatusOK, "The contact as it is now.",
-		[]int{http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge},
+		errRevision, []int{http.StatusNotFound, http.StatusRequestEntityTooLarge},
 	}
 	deleteOperation = operation{
 		http.MethodDelete, "/v1/contact/{id}", "deleteContact", "Delete a contact",
 		"Deletes the contact for good. Its ID is never used again.",
-		http.StatusNoContent, "The contact is deleted.", []int{http.StatusNotFound},
+		http.StatusNoContent, "The contact is deleted.", nil, []int{http.StatusNotFound},
 	}
 )
 
@@ -102,7 +104,13 @@ func (a *API) operation(o operation) huma.Operation {
 	}
 	always := []int{http.StatusUnauthorized, http.StatusInternalServerError, http.StatusServiceUnavailable}
 	for _, status := range slices.Concat(o.fails, always) {
-		responses[strconv.Itoa(status)] = a.failing(status)
+		responses[strconv.Itoa(status)] = a.failing(failureOf(status))
+	}
+	if o.wrong != nil {
+		responses["400"] = a.failing(failureText{
+			description: "What was sent cannot be used; `detail` names each field and what is wrong with it.",
+			errs:        []error{o.wrong},
+		})
 	}
 	op := huma.Operation{
 		Method: o.method, Path: o.path, OperationID: o.id, Tags: []string{"contacts"},
@@ -145,8 +153,7 @@ var requestIDHeader = &huma.Param{
 
 // failing describes an error answer; its examples are made by package problem,
 // so that they cannot differ from the answers.
-func (a *API) failing(status int) *huma.Response {
-	f := failureOf(status)
+func (a *API) failing(f failureText) *huma.Response {
 	examples := map[string]*huma.Example{}
 	for _, err := range f.errs {
 		body := a.Problems.Body(err, exampleRequestID)
@@ -173,11 +180,6 @@ type failureText struct {
 
 func failureOf(status int) failureText {
 	switch status {
-	case http.StatusBadRequest:
-		return failureText{
-			description: "What was sent cannot be used; `detail` names each field and what is wrong with it.",
-			errs:        []error{refuse([]*latchkey.InvalidError{{Field: "phone", Problem: phoneProblem("+15555550123")}})},
-		}
 	case http.StatusUnauthorized:
 		return failureText{
 			description: "The credential is missing, malformed, not valid, or a token that is too old or from the future.",

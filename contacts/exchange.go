@@ -46,9 +46,14 @@ func (x *exchange) Header(name string) string {
 	case "Accept":
 		return ""
 	case "Content-Type":
-		if mediaType, _, err := mime.ParseMediaType(value); err == nil {
-			return mediaType
+		if value == "" {
+			return ""
 		}
+		mediaType, _, err := mime.ParseMediaType(value)
+		if err != nil {
+			return "unreadable/type" // to huma ";" is as good as nothing
+		}
+		return mediaType
 	}
 	return value
 }

@@ -46,25 +46,37 @@ var strictJSON = huma.Format{
 	},
 }
 
+// wrongJSON is one of the phrases above.
+type wrongJSON string
+
+func (w wrongJSON) Error() string { return string(w) }
+
 func checkJSON(data []byte) error {
 	if !utf8.Valid(data) {
-		return errors.New(notUTF8)
+		return wrongJSON(notUTF8)
+	}
+	// Before the decoder that says where a mistake is, which has a bound of its
+	// own for depth and calls what lies beyond it a mistake.
+	var wrong wrongJSON
+	if errors.As(walk(json.NewDecoder(bytes.NewReader(data)), 1), &wrong) {
+		return wrong
 	}
 	var raw json.RawMessage
 	if err := json.Unmarshal(data, &raw); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
-			return fmt.Errorf(notJSON, syntax.Offset)
+			return wrongJSON(fmt.Sprintf(notJSON, syntax.Offset))
 		}
 		return err
 	}
 	if hasLoneSurrogate(data) {
-		return errors.New(loneSurrogate)
+		return wrongJSON(loneSurrogate)
 	}
-	return walk(json.NewDecoder(bytes.NewReader(data)), 1)
+	return nil
 }
 
-// walk reads one value and checks names and depth.
+// walk reads one value and checks names and depth. Its other errors are those of
+// the decoder.
 func walk(dec *json.Decoder, depth int) error {
 	token, err := dec.Token()
 	if err != nil {
@@ -75,7 +87,7 @@ func walk(dec *json.Decoder, depth int) error {
 		return nil
 	}
 	if depth > maxDepth {
-		return errors.New(tooDeep)
+		return wrongJSON(tooDeep)
 	}
 	names := map[string]bool{}
 	for dec.More() {
@@ -84,10 +96,11 @@ func walk(dec *json.Decoder, depth int) error {
 			if err != nil {
 				return err
 			}
-			if names[name.(string)] {
-				return errors.New(nameTwice)
+			text, _ := name.(string) // nothing else gets through where a name belongs
+			if names[text] {
+				return wrongJSON(nameTwice)
 			}
-			names[name.(string)] = true
+			names[text] = true
 		}
 		if err := walk(dec, depth+1); err != nil {
 			return err

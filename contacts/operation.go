@@ -32,6 +32,7 @@ type (
 		Body contactList
 	}
 	contactList struct {
+		_          struct{}  `additionalProperties:"true"`
 		Contacts   []contact `json:"contacts" nullable:"false" doc:"Newest first, that is with falling IDs."`
 		NextCursor *string   `json:"next_cursor" doc:"Send it as cursor to get the page after this one; null: there is none." example:"AQAAAAAAAAAq"`
 	}
@@ -118,6 +119,8 @@ func (a *API) read(ctx context.Context, team string, in *byID) (*one, error) {
 	return &one{answered(&c)}, nil
 }
 
+var errRevision = &latchkey.InvalidError{Field: "rev", Problem: "is not the current one: the contact has changed since; read it again"}
+
 func (a *API) replace(ctx context.Context, team string, in *replacement) (*one, error) {
 	id, err := contactID(in.ID)
 	if err != nil {
@@ -128,7 +131,7 @@ func (a *API) replace(ctx context.Context, team string, in *replacement) (*one, 
 	}
 	c, err := a.Store.UpdateContact(ctx, team, id, func(c *latchkey.Contact) error {
 		if in.Body.Rev != nil && *in.Body.Rev != c.Rev {
-			return &latchkey.InvalidError{Field: "rev", Problem: "is not the current one: the contact has changed since; read it again"}
+			return errRevision
 		}
 		in.Body.put(c)
 		return nil
