@@ -22,7 +22,7 @@ type NewTeam struct {
 
 // NewHolding returns a new team with an API key and one API secret, as by makes
 // it at the given time. The sealed values need s to open.
-func NewHolding(s *Sealer, prefix, name, by string, now time.Time) (Holding, NewTeam, error) {
+func NewHolding(s *Sealer, prefix, name string, by Actor, now time.Time) (Holding, NewTeam, error) {
 	if err := ValidTeamName(name); err != nil {
 		return Holding{}, NewTeam{}, err
 	}
@@ -36,9 +36,11 @@ func NewHolding(s *Sealer, prefix, name, by string, now time.Time) (Holding, New
 	if err != nil {
 		return Holding{}, NewTeam{}, err
 	}
-	key.Created, key.CreatedBy = now, by
-	secret.Created, secret.CreatedBy = now, by
-	return Holding{Team: made.Team, Credentials: []Credential{key, secret}}, made, nil
+	key.Created, key.CreatedBy = now, by.Name
+	secret.Created, secret.CreatedBy = now, by.Name
+	h := Holding{Team: made.Team, Credentials: []Credential{key, secret}}
+	h.note(now, by, ActionTeamCreate, made.Team.ID, name)
+	return h, made, nil
 }
 
 func newKey(s *Sealer, teamID string, value Secret) (Credential, error) {
@@ -57,7 +59,7 @@ func newSecret(s *Sealer, teamID, id string, key Secret) (Credential, error) {
 
 // CreateTeam makes a team with an API key and an API secret. They work on every
 // node when it returns.
-func (k *Keyring) CreateTeam(ctx context.Context, name, by string) (NewTeam, Settlement, error) {
+func (k *Keyring) CreateTeam(ctx context.Context, name string, by Actor) (NewTeam, Settlement, error) {
 	if err := ValidTeamName(name); err != nil {
 		return NewTeam{}, Settlement{}, err
 	}
@@ -72,11 +74,12 @@ func (k *Keyring) CreateTeam(ctx context.Context, name, by string) (NewTeam, Set
 }
 
 // RenameTeam gives a team another name.
-func (k *Keyring) RenameTeam(ctx context.Context, team, name string) (Team, Settlement, error) {
+func (k *Keyring) RenameTeam(ctx context.Context, team, name string, by Actor) (Team, Settlement, error) {
 	if err := ValidTeamName(name); err != nil {
 		return Team{}, Settlement{}, err
 	}
-	h, s, err := k.edit(ctx, team, func(_ time.Time, h *Holding) error {
+	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
+		h.note(now, by, ActionTeamRename, h.Team.ID, fmt.Sprintf("%s, before %s", name, h.Team.Name))
 		h.Team.Name = name
 		return nil
 	})
@@ -84,17 +87,18 @@ func (k *Keyring) RenameTeam(ctx context.Context, team, name string) (Team, Sett
 }
 
 // DisableTeam makes all credentials of a team refused until [Keyring.EnableTeam].
-func (k *Keyring) DisableTeam(ctx context.Context, team string) (Team, Settlement, error) {
-	return k.setDisabled(ctx, team, true)
+func (k *Keyring) DisableTeam(ctx context.Context, team string, by Actor) (Team, Settlement, error) {
+	return k.setDisabled(ctx, team, true, ActionTeamDisable, by)
 }
 
 // EnableTeam undoes [Keyring.DisableTeam].
-func (k *Keyring) EnableTeam(ctx context.Context, team string) (Team, Settlement, error) {
-	return k.setDisabled(ctx, team, false)
+func (k *Keyring) EnableTeam(ctx context.Context, team string, by Actor) (Team, Settlement, error) {
+	return k.setDisabled(ctx, team, false, ActionTeamEnable, by)
 }
 
-func (k *Keyring) setDisabled(ctx context.Context, team string, disabled bool) (Team, Settlement, error) {
-	h, s, err := k.edit(ctx, team, func(_ time.Time, h *Holding) error {
+func (k *Keyring) setDisabled(ctx context.Context, team string, disabled bool, action Action, by Actor) (Team, Settlement, error) {
+	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
+		h.note(now, by, action, h.Team.ID, "")
 		h.Team.Disabled = disabled
 		return nil
 	})
@@ -102,12 +106,13 @@ func (k *Keyring) setDisabled(ctx context.Context, team string, disabled bool) (
 }
 
 // DeleteTeam ends a team and all its credentials, for good.
-func (k *Keyring) DeleteTeam(ctx context.Context, team, by string) (Team, Settlement, error) {
+func (k *Keyring) DeleteTeam(ctx context.Context, team string, by Actor) (Team, Settlement, error) {
 	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
 		h.Team.Deleted = now
+		h.note(now, by, ActionTeamDelete, h.Team.ID, h.Team.Name)
 		for i := range h.Credentials {
 			if c := &h.Credentials[i]; c.Live() {
-				c.End(now, by, EndedByDeletion)
+				c.End(now, by.Name, EndedByDeletion)
 			}
 		}
 		return nil
@@ -125,8 +130,9 @@ type KeyView struct {
 	OldUntil time.Time // when the old key's overlap ends; zero without one
 }
 
-// ShowKey returns the current API key of a team.
-func (k *Keyring) ShowKey(ctx context.Context, team string) (KeyView, error) {
+// ShowKey returns the current API key of a team, once the audit has it that by
+// has seen it.
+func (k *Keyring) ShowKey(ctx context.Context, team string, by Actor) (KeyView, error) {
 	h, err := k.Store.Holding(ctx, team)
 	if err != nil {
 		return KeyView{}, err
@@ -135,11 +141,36 @@ func (k *Keyring) ShowKey(ctx context.Context, team string) (KeyView, error) {
 	if c == nil {
 		return KeyView{}, fmt.Errorf("team %q has no current API key", h.Team.Name)
 	}
-	value, err := k.Sealer.Open(c)
+	value, err := k.reveal(ctx, c, ActionKeyReveal, by)
 	if err != nil {
 		return KeyView{}, err
 	}
 	return viewKey(&h, value), nil
+}
+
+// ShowSecret returns the API Secret Key of a team's live API secret, once the
+// audit has it that by has seen it.
+func (k *Keyring) ShowSecret(ctx context.Context, team, id string, by Actor) (Secret, error) {
+	h, err := k.Store.Holding(ctx, team)
+	if err != nil {
+		return Secret{}, err
+	}
+	c := h.find(func(c *Credential) bool { return c.Kind == KindAPISecret && c.ID == id })
+	if c == nil {
+		return Secret{}, NotFound("API secret", id)
+	}
+	return k.reveal(ctx, c, ActionSecretReveal, by)
+}
+
+func (k *Keyring) reveal(ctx context.Context, c *Credential, action Action, by Actor) (Secret, error) {
+	value, err := k.Sealer.Open(c)
+	if err != nil {
+		return Secret{}, err
+	}
+	if err := k.Audit.AppendEvents(ctx, NewEvent(k.now(), by, action, c.TeamID, c.ID, "")); err != nil {
+		return Secret{}, fmt.Errorf("record that the value was shown: %w", err)
+	}
+	return value, nil
 }
 
 func viewKey(h *Holding, value Secret) KeyView {
@@ -154,36 +185,38 @@ func viewKey(h *Holding, value Secret) KeyView {
 // RollKey gives a team a new API key. The old one is dead on every node when
 // RollKey returns; with an overlap (0 … [MaxOverlap]) it lives on for so long,
 // give or take a second. An earlier overlap ends at once.
-func (k *Keyring) RollKey(ctx context.Context, team string, overlap time.Duration, by string) (KeyView, Settlement, error) {
+func (k *Keyring) RollKey(ctx context.Context, team string, overlap time.Duration, by Actor) (KeyView, Settlement, error) {
 	if overlap < 0 || overlap > MaxOverlap {
 		return KeyView{}, Settlement{}, &InvalidError{Field: "overlap", Problem: "must be between 0 and 24h"}
 	}
-	return k.replaceKey(ctx, team, NewAPIKey(k.prefix()), overlap, by)
+	return k.replaceKey(ctx, team, NewAPIKey(k.prefix()), overlap, ActionKeyRoll, by)
 }
 
 // ImportKey makes value a team's current API key, as a roll without overlap
 // does. A value that is or was somebody's key already is [ErrConflict].
-func (k *Keyring) ImportKey(ctx context.Context, team string, value Secret, by string) (KeyView, Settlement, error) {
+func (k *Keyring) ImportKey(ctx context.Context, team string, value Secret, by Actor) (KeyView, Settlement, error) {
 	if err := ValidAPIKey(value.Reveal()); err != nil {
 		return KeyView{}, Settlement{}, err
 	}
-	return k.replaceKey(ctx, team, value, 0, by)
+	return k.replaceKey(ctx, team, value, 0, ActionKeyImport, by)
 }
 
-func (k *Keyring) replaceKey(ctx context.Context, team string, value Secret, overlap time.Duration, by string) (KeyView, Settlement, error) {
+func (k *Keyring) replaceKey(ctx context.Context, team string, value Secret, overlap time.Duration, action Action, by Actor) (KeyView, Settlement, error) {
 	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
 		next, err := newKey(k.Sealer, h.Team.ID, value)
 		if err != nil {
 			return err
 		}
-		next.Created, next.CreatedBy = now, by
+		next.Created, next.CreatedBy = now, by.Name
 		if old := h.OldAPIKey(); old != nil {
-			old.End(now, by, EndedByRoll)
+			old.End(now, by.Name, EndedByRoll)
 		}
-		if current := h.APIKey(); current != nil && overlap > 0 {
+		current := h.APIKey()
+		h.note(now, by, action, next.ID, replaced(current, overlap))
+		if current != nil && overlap > 0 {
 			current.Until = now.Add(overlap)
 		} else if current != nil {
-			current.End(now, by, EndedByRoll)
+			current.End(now, by.Name, EndedByRoll)
 		}
 		h.Credentials = append(h.Credentials, next)
 		return nil
@@ -194,15 +227,27 @@ func (k *Keyring) replaceKey(ctx context.Context, team string, value Secret, ove
 	return viewKey(&h, value), s, nil
 }
 
+// replaced says for the audit which key made way, and when.
+func replaced(current *Credential, overlap time.Duration) string {
+	switch {
+	case current == nil:
+		return "in place of none"
+	case overlap > 0:
+		return fmt.Sprintf("in place of %s, which lives on for %s", current.ID, overlap)
+	}
+	return "in place of " + current.ID
+}
+
 // RetireKey ends a team's old API key before its overlap is over. It is
 // [ErrConflict] if there is none.
-func (k *Keyring) RetireKey(ctx context.Context, team, by string) (KeyView, Settlement, error) {
+func (k *Keyring) RetireKey(ctx context.Context, team string, by Actor) (KeyView, Settlement, error) {
 	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
 		old := h.OldAPIKey()
 		if old == nil {
 			return conflict("team %q has no old key in an overlap", h.Team.Name)
 		}
-		old.End(now, by, EndedByRetire)
+		old.End(now, by.Name, EndedByRetire)
+		h.note(now, by, ActionKeyRetire, old.ID, "")
 		return nil
 	})
 	if err != nil {
@@ -228,7 +273,8 @@ func (k *Keyring) EndOverlaps(ctx context.Context) error {
 			if old == nil || old.Until.After(now) {
 				return ErrNoChange // another node was faster, or the key was rolled again
 			}
-			old.End(now, "latchkey", EndedByOverlap)
+			old.End(now, System.Name, EndedByOverlap)
+			h.note(now, System, ActionOverlapEnd, old.ID, "")
 			return nil
 		})
 		if err != nil && !errors.Is(err, ErrNoChange) && !errors.Is(err, ErrNotFound) {
@@ -240,22 +286,22 @@ func (k *Keyring) EndOverlaps(ctx context.Context) error {
 
 // CreateSecret gives a team another API secret. A team that has as many as it
 // may is [ErrConflict].
-func (k *Keyring) CreateSecret(ctx context.Context, team, by string) (id string, key Secret, s Settlement, err error) {
+func (k *Keyring) CreateSecret(ctx context.Context, team string, by Actor) (id string, key Secret, s Settlement, err error) {
 	id, key = NewAPISecret()
-	s, err = k.addSecret(ctx, team, id, key, by)
+	s, err = k.addSecret(ctx, team, id, key, ActionSecretCreate, by)
 	return id, key, s, err
 }
 
 // ImportSecret gives a team an API secret that was made elsewhere. An ID that
 // is or was in use is [ErrConflict].
-func (k *Keyring) ImportSecret(ctx context.Context, team, id string, key Secret, by string) (Settlement, error) {
+func (k *Keyring) ImportSecret(ctx context.Context, team, id string, key Secret, by Actor) (Settlement, error) {
 	if err := ValidAPISecret(id, key.Reveal()); err != nil {
 		return Settlement{}, err
 	}
-	return k.addSecret(ctx, team, id, key, by)
+	return k.addSecret(ctx, team, id, key, ActionSecretImport, by)
 }
 
-func (k *Keyring) addSecret(ctx context.Context, team, id string, key Secret, by string) (Settlement, error) {
+func (k *Keyring) addSecret(ctx context.Context, team, id string, key Secret, action Action, by Actor) (Settlement, error) {
 	_, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
 		if n := len(h.Secrets()); n >= k.maxSecrets() {
 			return conflict("team %q has %d live API secrets already: revoke one first", h.Team.Name, n)
@@ -264,7 +310,8 @@ func (k *Keyring) addSecret(ctx context.Context, team, id string, key Secret, by
 		if err != nil {
 			return err
 		}
-		c.Created, c.CreatedBy = now, by
+		c.Created, c.CreatedBy = now, by.Name
+		h.note(now, by, action, id, "")
 		h.Credentials = append(h.Credentials, c)
 		return nil
 	})
@@ -287,7 +334,7 @@ func (k *Keyring) Secrets(ctx context.Context, team string) (Team, []Credential,
 
 // RevokeSecret ends an API secret: no node accepts a token signed with it when
 // RevokeSecret returns.
-func (k *Keyring) RevokeSecret(ctx context.Context, id, by string) (Team, Settlement, error) {
+func (k *Keyring) RevokeSecret(ctx context.Context, id string, by Actor) (Team, Settlement, error) {
 	c, err := k.Store.Credential(ctx, id)
 	if err != nil || c.Kind != KindAPISecret {
 		if err == nil || errors.Is(err, ErrNotFound) {
@@ -300,7 +347,8 @@ func (k *Keyring) RevokeSecret(ctx context.Context, id, by string) (Team, Settle
 		if live == nil {
 			return conflict("API secret %s is revoked already", id)
 		}
-		live.End(now, by, EndedByRevoke)
+		live.End(now, by.Name, EndedByRevoke)
+		h.note(now, by, ActionSecretRevoke, id, "")
 		return nil
 	})
 	return h.Team, s, err

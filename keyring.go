@@ -66,10 +66,11 @@ type Unconfirmed struct {
 }
 
 // A Keyring says whether a credential holds, and issues, rolls and ends
-// credentials. Store, Replica and Sealer must be set; it is then safe for
+// credentials. Store, Audit, Replica and Sealer must be set; it is then safe for
 // concurrent use.
 type Keyring struct {
 	Store   CredentialStore
+	Audit   AuditStore
 	Replica Replica
 	Sealer  *Sealer
 

@@ -23,7 +23,8 @@ type CredentialStore interface {
 	// UpdateTeam changes one team and its credentials. edit gets the team as
 	// it stands, with its live credentials, and alters it in place; no other
 	// change of that team can come between. Credentials that edit appended
-	// are inserted, those that it altered are updated; none is removed.
+	// are inserted, those that it altered are updated; none is removed. The
+	// events that it appended are written in the same transaction.
 	// If edit returns an error, nothing is changed and that error comes back
 	// as it is. edit may be called more than once.
 	UpdateTeam(ctx context.Context, teamID string, edit func(now time.Time, h *Holding) error) (Holding, Change, error)

@@ -65,6 +65,7 @@ func ValidTeamName(name string) error {
 type Holding struct {
 	Team        Team
 	Credentials []Credential // live ones; an edit may end them, and append new ones
+	Events      []Event      // what an edit did, for the audit: written with the change, never read back
 }
 
 // APIKey returns the current API key, or nil.

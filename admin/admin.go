@@ -13,9 +13,11 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -74,21 +76,23 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("POST /request/list", read(a, a.listRequests))
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, &Error{Status: http.StatusNotImplemented, Code: latchkey.CodeInternal,
-			Detail: "the server that runs here (latchkey " + a.Version + ") does not know this operation"})
+		body := describe(fmt.Errorf("the server that runs here (latchkey %s) does not know this operation", a.Version))
+		body.Status = http.StatusNotImplemented
+		writeProblem(w, body)
 	})
 	return mux
 }
 
-// read serves an operation that changes nothing.
-func read[Q, A any](a *API, do func(context.Context, Q) (A, error)) http.Handler {
+// read serves an operation that changes neither teams nor credentials. What it
+// shows to by may be an event all the same.
+func read[Q, A any](a *API, do func(ctx context.Context, by latchkey.Actor, question Q) (A, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		question, err := readJSON[Q](w, r)
 		if err != nil {
 			writeError(w, err)
 			return
 		}
-		answer, err := do(r.Context(), question)
+		answer, err := do(r.Context(), actor(r), question)
 		if err != nil {
 			a.failed(r, err)
 			writeError(w, err)
@@ -99,7 +103,7 @@ func read[Q, A any](a *API, do func(context.Context, Q) (A, error)) http.Handler
 }
 
 // change serves an operation that changes teams or credentials on behalf of by.
-func change[Q, A any](a *API, do func(ctx context.Context, by string, question Q) (A, latchkey.Settlement, error)) http.Handler {
+func change[Q, A any](a *API, do func(ctx context.Context, by latchkey.Actor, question Q) (A, latchkey.Settlement, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		question, err := readJSON[Q](w, r)
 		if err != nil {
@@ -114,7 +118,7 @@ func change[Q, A any](a *API, do func(ctx context.Context, by string, question Q
 			return
 		}
 		settlement := settlementOf(settled)
-		a.logger().InfoContext(r.Context(), "admin change", "operation", r.URL.Path, "by", by,
+		a.logger().InfoContext(r.Context(), "admin change", "operation", r.URL.Path, "by", by.Name,
 			"took_ms", settlement.TookMS, "confirmed", len(settlement.Confirmed), "not_confirmed", len(settlement.NotConfirmed))
 		// Strings and numbers always encode; node names may not be ASCII, and a field's value must be.
 		text, _ := json.Marshal(settlement)
@@ -139,7 +143,7 @@ func (a *API) logger() *slog.Logger {
 }
 
 // actor returns who asks, fit to be kept and shown.
-func actor(r *http.Request) string {
+func actor(r *http.Request) latchkey.Actor {
 	by := strings.Map(func(c rune) rune {
 		if c == utf8.RuneError || !unicode.IsPrint(c) {
 			return -1
@@ -150,10 +154,7 @@ func actor(r *http.Request) string {
 		_, size := utf8.DecodeLastRuneInString(by)
 		by = by[:len(by)-size]
 	}
-	if by == "" {
-		return "command line"
-	}
-	return by
+	return latchkey.Actor{Name: cmp.Or(by, "command line"), Source: "this machine"}
 }
 
 // readJSON reads the one JSON object of a request. A field that this server
@@ -171,7 +172,7 @@ func readJSON[Q any](w http.ResponseWriter, r *http.Request) (question Q, err er
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return question, &latchkey.InvalidError{Field: "body", Problem: "is longer than 64 KiB"}
+		return question, large
 	case err != nil:
 		return question, &latchkey.InvalidError{Field: "body", Problem: "is not the JSON object of this operation"}
 	}

@@ -58,11 +58,11 @@ type RequestFilter struct {
 	Limit   int              `json:"limit,omitempty"` // 1–1000; 0 means 100
 }
 
-func (a *API) version(context.Context, nothing) (serverVersion, error) {
+func (a *API) version(context.Context, latchkey.Actor, nothing) (serverVersion, error) {
 	return serverVersion{a.Version}, nil
 }
 
-func (a *API) createTeam(ctx context.Context, by string, q named) (NewTeam, latchkey.Settlement, error) {
+func (a *API) createTeam(ctx context.Context, by latchkey.Actor, q named) (NewTeam, latchkey.Settlement, error) {
 	made, s, err := a.Keyring.CreateTeam(ctx, q.Name, by)
 	if err != nil {
 		return NewTeam{}, s, err
@@ -74,7 +74,7 @@ func (a *API) createTeam(ctx context.Context, by string, q named) (NewTeam, latc
 	}, s, nil
 }
 
-func (a *API) listTeams(ctx context.Context, _ nothing) (Teams, error) {
+func (a *API) listTeams(ctx context.Context, _ latchkey.Actor, _ nothing) (Teams, error) {
 	list, err := a.Keyring.Store.Teams(ctx)
 	teams := Teams{Teams: make([]Team, 0, len(list))}
 	for _, t := range list {
@@ -83,59 +83,59 @@ func (a *API) listTeams(ctx context.Context, _ nothing) (Teams, error) {
 	return teams, err
 }
 
-func (a *API) disableTeam(ctx context.Context, _ string, q ofTeam) (Team, latchkey.Settlement, error) {
-	t, s, err := a.Keyring.DisableTeam(ctx, q.Team)
+func (a *API) disableTeam(ctx context.Context, by latchkey.Actor, q ofTeam) (Team, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.DisableTeam(ctx, q.Team, by)
 	return teamOf(t), s, err
 }
 
-func (a *API) enableTeam(ctx context.Context, _ string, q ofTeam) (Team, latchkey.Settlement, error) {
-	t, s, err := a.Keyring.EnableTeam(ctx, q.Team)
+func (a *API) enableTeam(ctx context.Context, by latchkey.Actor, q ofTeam) (Team, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.EnableTeam(ctx, q.Team, by)
 	return teamOf(t), s, err
 }
 
-func (a *API) deleteTeam(ctx context.Context, by string, q ofTeam) (Team, latchkey.Settlement, error) {
+func (a *API) deleteTeam(ctx context.Context, by latchkey.Actor, q ofTeam) (Team, latchkey.Settlement, error) {
 	t, s, err := a.Keyring.DeleteTeam(ctx, q.Team, by)
 	return teamOf(t), s, err
 }
 
-func (a *API) renameTeam(ctx context.Context, _ string, q renaming) (Team, latchkey.Settlement, error) {
-	t, s, err := a.Keyring.RenameTeam(ctx, q.Team, q.Name)
+func (a *API) renameTeam(ctx context.Context, by latchkey.Actor, q renaming) (Team, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.RenameTeam(ctx, q.Team, q.Name, by)
 	return teamOf(t), s, err
 }
 
-func (a *API) showKey(ctx context.Context, q ofTeam) (Key, error) {
-	v, err := a.Keyring.ShowKey(ctx, q.Team)
+func (a *API) showKey(ctx context.Context, by latchkey.Actor, q ofTeam) (Key, error) {
+	v, err := a.Keyring.ShowKey(ctx, q.Team, by)
 	return keyOf(v), err
 }
 
-func (a *API) rollKey(ctx context.Context, by string, q rolling) (RolledKey, latchkey.Settlement, error) {
+func (a *API) rollKey(ctx context.Context, by latchkey.Actor, q rolling) (RolledKey, latchkey.Settlement, error) {
 	// Bounded first, so that no number of milliseconds can overflow into a legal overlap.
 	ms := max(-1, min(q.OverlapMS, latchkey.MaxOverlap.Milliseconds()+1))
 	v, s, err := a.Keyring.RollKey(ctx, q.Team, time.Duration(ms)*time.Millisecond, by)
 	return rolledKeyOf(v, s), s, err
 }
 
-func (a *API) retireKey(ctx context.Context, by string, q ofTeam) (RolledKey, latchkey.Settlement, error) {
+func (a *API) retireKey(ctx context.Context, by latchkey.Actor, q ofTeam) (RolledKey, latchkey.Settlement, error) {
 	v, s, err := a.Keyring.RetireKey(ctx, q.Team, by)
 	return rolledKeyOf(v, s), s, err
 }
 
-func (a *API) importKey(ctx context.Context, by string, q keyImport) (Key, latchkey.Settlement, error) {
+func (a *API) importKey(ctx context.Context, by latchkey.Actor, q keyImport) (Key, latchkey.Settlement, error) {
 	v, s, err := a.Keyring.ImportKey(ctx, q.Team, latchkey.NewSecret(q.APIKey), by)
 	return keyOf(v), s, err
 }
 
-func (a *API) createSecret(ctx context.Context, by string, q ofTeam) (NewSecret, latchkey.Settlement, error) {
+func (a *API) createSecret(ctx context.Context, by latchkey.Actor, q ofTeam) (NewSecret, latchkey.Settlement, error) {
 	id, key, s, err := a.Keyring.CreateSecret(ctx, q.Team, by)
 	return NewSecret{ID: id, Key: key.Reveal()}, s, err
 }
 
-func (a *API) importSecret(ctx context.Context, by string, q secretImport) (ImportedSecret, latchkey.Settlement, error) {
+func (a *API) importSecret(ctx context.Context, by latchkey.Actor, q secretImport) (ImportedSecret, latchkey.Settlement, error) {
 	s, err := a.Keyring.ImportSecret(ctx, q.Team, q.ID, latchkey.NewSecret(q.Key), by)
 	return ImportedSecret{ID: q.ID}, s, err
 }
 
-func (a *API) listSecrets(ctx context.Context, q ofTeam) (Secrets, error) {
+func (a *API) listSecrets(ctx context.Context, _ latchkey.Actor, q ofTeam) (Secrets, error) {
 	_, list, err := a.Keyring.Secrets(ctx, q.Team)
 	if err != nil {
 		return Secrets{}, err
@@ -155,7 +155,7 @@ func (a *API) listSecrets(ctx context.Context, q ofTeam) (Secrets, error) {
 	return secrets, nil
 }
 
-func (a *API) revokeSecret(ctx context.Context, by string, q ofID) (RevokedSecret, latchkey.Settlement, error) {
+func (a *API) revokeSecret(ctx context.Context, by latchkey.Actor, q ofID) (RevokedSecret, latchkey.Settlement, error) {
 	t, s, err := a.Keyring.RevokeSecret(ctx, q.ID, by)
 	if err != nil {
 		return RevokedSecret{}, s, err
@@ -168,7 +168,7 @@ func (a *API) revokeSecret(ctx context.Context, by string, q ofID) (RevokedSecre
 	return revoked, s, nil
 }
 
-func (a *API) showRequest(ctx context.Context, q ofID) (latchkey.Record, error) {
+func (a *API) showRequest(ctx context.Context, _ latchkey.Actor, q ofID) (latchkey.Record, error) {
 	id, err := requestID(q.ID)
 	if err != nil {
 		return latchkey.Record{}, err
@@ -195,7 +195,7 @@ func requestID(pasted string) (string, error) {
 	return id.String(), nil
 }
 
-func (a *API) listRequests(ctx context.Context, q RequestFilter) (Requests, error) {
+func (a *API) listRequests(ctx context.Context, _ latchkey.Actor, q RequestFilter) (Requests, error) {
 	query, err := a.recordQuery(ctx, q)
 	if err != nil {
 		return Requests{}, err

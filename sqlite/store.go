@@ -35,8 +35,7 @@ type Config struct {
 	Now func() time.Time // the store's clock; nil means time.Now
 }
 
-// A Store is a [latchkey.CredentialStore], a [latchkey.RecordStore] and a
-// [latchkey.ContactStore]. Texts that are not UTF-8, or hold a NUL, are kept
+// A Store is all the stores of package latchkey. Texts that are not UTF-8, or hold a NUL, are kept
 // with U+FFFD in place of what is wrong; times are kept to the microsecond.
 type Store struct {
 	credentials *database
@@ -49,6 +48,10 @@ var (
 	_ latchkey.CredentialStore = (*Store)(nil)
 	_ latchkey.RecordStore     = (*Store)(nil)
 	_ latchkey.ContactStore    = (*Store)(nil)
+	_ latchkey.AuditStore      = (*Store)(nil)
+	_ latchkey.UserStore       = (*Store)(nil)
+	_ latchkey.SessionStore    = (*Store)(nil)
+	_ latchkey.UsageStore      = (*Store)(nil)
 )
 
 // Open opens the store of a data directory, after making it, or bringing its

@@ -159,8 +159,10 @@ func insertHolding(ctx context.Context, q querier, h latchkey.Holding, rev latch
 		return latchkey.Holding{}, teamError(err, &t)
 	}
 	after := latchkey.Holding{Team: t}
-	after.Credentials, err = writeCredentials(ctx, q, t.ID, nil, h.Credentials, rev)
-	return after, err
+	if after.Credentials, err = writeCredentials(ctx, q, t.ID, nil, h.Credentials, rev); err != nil {
+		return latchkey.Holding{}, err
+	}
+	return after, writeEvents(ctx, q, h.Events)
 }
 
 // updateHolding writes what an edit made of a team, and returns it as
@@ -175,8 +177,10 @@ func updateHolding(ctx context.Context, q querier, before, h latchkey.Holding, r
 		return latchkey.Holding{}, teamError(err, &t)
 	}
 	after := latchkey.Holding{Team: t}
-	after.Credentials, err = writeCredentials(ctx, q, t.ID, before.Credentials, h.Credentials, rev)
-	return after, err
+	if after.Credentials, err = writeCredentials(ctx, q, t.ID, before.Credentials, h.Credentials, rev); err != nil {
+		return latchkey.Holding{}, err
+	}
+	return after, writeEvents(ctx, q, h.Events)
 }
 
 // keptTeam returns t as it is kept.

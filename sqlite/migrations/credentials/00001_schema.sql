@@ -66,3 +66,51 @@ CREATE TABLE contacts (
 ) STRICT;
 
 CREATE INDEX contacts_team ON contacts (team_id, id);
+
+-- Who did what. Nothing alters or removes a line.
+CREATE TABLE events (
+	id      BLOB    PRIMARY KEY CHECK (length(id) = 16), -- UUIDv7
+	time    INTEGER NOT NULL,
+	actor   TEXT    NOT NULL,
+	source  TEXT    NOT NULL,
+	action  TEXT    NOT NULL,
+	team_id TEXT    NOT NULL,
+	subject TEXT    NOT NULL,
+	detail  TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX events_team ON events (team_id);
+CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
+CREATE TRIGGER events_hold BEFORE UPDATE ON events BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
+
+-- The users of the console.
+CREATE TABLE users (
+	seq        INTEGER PRIMARY KEY,
+	id         TEXT    NOT NULL UNIQUE,
+	email      TEXT    NOT NULL,
+	team_id    TEXT    NOT NULL, -- empty for support
+	role       TEXT    NOT NULL CHECK (role IN ('admin', 'member', 'support')),
+	password   TEXT    NOT NULL, -- argon2id in PHC form; empty until it is set
+	epoch      INTEGER NOT NULL,
+	created    INTEGER NOT NULL,
+	created_by TEXT    NOT NULL,
+	removed    INTEGER,
+	CHECK ((role = 'support') = (team_id = ''))
+) STRICT;
+
+CREATE UNIQUE INDEX users_email ON users (email) WHERE removed IS NULL;
+CREATE INDEX users_team ON users (team_id) WHERE removed IS NULL;
+
+CREATE TABLE invitations (
+	digest  BLOB    PRIMARY KEY CHECK (length(digest) = 32),
+	user_id TEXT    NOT NULL UNIQUE, -- one at a time; empty: the set-up link
+	expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sessions (
+	token  TEXT    PRIMARY KEY, -- a digest of it
+	data   BLOB    NOT NULL,
+	expiry INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_expiry ON sessions (expiry);

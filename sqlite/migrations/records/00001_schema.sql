@@ -45,3 +45,18 @@ CREATE TABLE lead (
 ) STRICT;
 
 INSERT INTO lead (one, time) VALUES (1, 0);
+
+-- Who uses what: a row for each credential, day and caller. All callers beyond
+-- the hundredth of a day share one with empty texts.
+CREATE TABLE usage (
+	credential_id TEXT    NOT NULL,
+	day           INTEGER NOT NULL, -- midnight UTC
+	client_ip     TEXT    NOT NULL,
+	user_agent    TEXT    NOT NULL,
+	auth          TEXT    NOT NULL,
+	team_id       TEXT    NOT NULL,
+	accepted      INTEGER NOT NULL,
+	refused       INTEGER NOT NULL,
+	last          INTEGER NOT NULL,
+	PRIMARY KEY (credential_id, day, client_ip, user_agent, auth)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,72 @@
+package latchkey
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// signedWith finds out by trial which mistake made a signature wrong. The
+// tries are few and fixed, so that a wrong token costs a bounded time.
+func signedWith(compact, id, key string) (mistake, mend string) {
+	const right = "Sign with the API Secret ID, two bars and the API Secret Key, as they are: ID||KEY."
+	cut := strings.LastIndexByte(compact, '.')
+	signature, err := base64.RawURLEncoding.DecodeString(compact[cut+1:])
+	if err != nil || len(signature) != sha256.Size {
+		return fmt.Sprintf("The signature has %d bytes; one by HS256 has %d.", len(signature), sha256.Size), "Is the token complete?"
+	}
+	for _, try := range wrongKeys(id, key) {
+		mac := hmac.New(sha256.New, []byte(try.key))
+		mac.Write([]byte(compact[:cut]))
+		if hmac.Equal(mac.Sum(nil), signature) {
+			return "The token is signed with " + try.what + ".", right
+		}
+	}
+	return "The signature is not made with this API secret's ID||KEY.",
+		right + " Is the API Secret Key the one that belongs to this ID, and was the token left as it was signed?"
+}
+
+type wrongKey struct{ what, key string }
+
+// wrongKeys are the signing keys that people use by mistake.
+func wrongKeys(id, key string) []wrongKey {
+	secret := id + "||" + key
+	keys := []wrongKey{
+		{"the API Secret Key alone", key},
+		{"the API Secret ID alone", id},
+		{"ID:KEY, with a colon in place of the two bars", id + ":" + key},
+		{"ID|KEY, with one bar in place of two", id + "|" + key},
+		{"IDKEY, without the two bars", id + key},
+		{"KEY||ID, the wrong way round", key + "||" + id},
+		{"ID||, without the key", id + "||"},
+		{"||KEY, without the ID", "||" + key},
+		{"an empty secret", ""},
+		{"ID||KEY in base64", base64.StdEncoding.EncodeToString([]byte(secret))},
+		{"ID||KEY in base64url", base64.RawURLEncoding.EncodeToString([]byte(secret))},
+		{"ID||KEY in hexadecimal", hex.EncodeToString([]byte(secret))},
+		{"ID||KEY and a newline (use printf or echo -n)", secret + "\n"},
+		{"ID||KEY and a carriage return", secret + "\r\n"},
+		{"ID||KEY and a space", secret + " "},
+		{"ID||KEY in quotes", `"` + secret + `"`},
+		{"ID||KEY in lower case", strings.ToLower(secret)},
+		{"the API Secret Key alone, and a newline", key + "\n"},
+		{"the API Secret Key in base64", base64.StdEncoding.EncodeToString([]byte(key))},
+	}
+	// Libraries that take a secret "in base64" decode what was not encoded.
+	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding} {
+		if decoded, err := e.DecodeString(key); err == nil {
+			keys = append(keys, wrongKey{"the API Secret Key, decoded as if it were base64", string(decoded)})
+		}
+	}
+	return keys
+}
+
+// decodeLoosely decodes any of the common forms of base64.
+func decodeLoosely(s string) (string, error) {
+	s = strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(s)
+	b, err := base64.RawStdEncoding.DecodeString(s)
+	return string(b), err
+}
