@@ -14,7 +14,7 @@ import (
 )
 
 // maxBody is the longest answer that Do decodes, in bytes.
-const maxBody = 64 << 20
+const maxBody = 16 << 20
 
 // A Client makes calls to one API that speaks JSON. Make it with [New] or
 // [FromEnv]. Any number of goroutines may use it at once.
@@ -69,7 +69,7 @@ func FromEnv() (*Client, error) {
 // Do makes a call. path begins with a slash and may have a query; it is put after
 // the Client's URL as it is. body is sent as JSON, unless it is nil. The answer's
 // JSON is stored in what out points to, unless out is nil or the answer is empty;
-// an answer of more than 64 MiB is an error.
+// an answer of more than 16 MiB is an error.
 //
 // An answer that is not a 2xx is an [*Error], to be found with [errors.As]. A
 // redirect to another origin is an error and not followed: whoever is there is
@@ -169,7 +169,7 @@ type limited struct {
 
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, errors.New("it is longer than 64 MiB")
+		return 0, errors.New("it is longer than 16 MiB")
 	}
 	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
 	l.left -= int64(n)

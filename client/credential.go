@@ -40,19 +40,19 @@ type credential struct {
 	fixed func() string // nil if there is a key
 	key   *jwt.Key
 
-	token  atomic.Pointer[token]
+	token  atomic.Pointer[signedToken]
 	mu     sync.Mutex   // held to sign, and never by whoever finds a token that is fresh
 	offset atomic.Int64 // nanoseconds that the server's clock is ahead of ours
 	turned atomic.Bool  // the Second credential is the one to begin with
 }
 
-// A token is a signed one, and when.
-type token struct {
+// A signedToken is the field's value with a token, and the token's iat.
+type signedToken struct {
 	field string
 	iat   time.Time
 }
 
-func (k *token) fresh(now time.Time) bool {
+func (k *signedToken) fresh(now time.Time) bool {
 	if k == nil {
 		return false
 	}
@@ -75,7 +75,7 @@ func (c *credential) field(t *Transport) string {
 	if k := c.token.Load(); k.fresh(now) {
 		return k.field
 	}
-	k := &token{field: "Bearer " + c.key.Sign(now), iat: now.Truncate(time.Second)}
+	k := &signedToken{field: "Bearer " + c.key.Sign(now), iat: now.Truncate(time.Second)}
 	c.token.Store(k)
 	return k.field
 }
