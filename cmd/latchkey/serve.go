@@ -207,19 +207,25 @@ func listenSocket(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// door is the guard in front of the API.
+func (c *serveCmd) door(n *node, trusted []netip.Prefix, logger *slog.Logger) *guard.Guard {
+	return &guard.Guard{
+		Authenticate: n.keyring.Authenticate, Recorder: n.journal, Problems: c.problems(), Node: n.name,
+		TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
+	}
+}
+
+func (c *serveCmd) problems() problem.Writer { return problem.Writer{Realm: c.Realm, Docs: c.DocsURL} }
+
 // handler is the door, and what stands behind it.
 func (c *serveCmd) handler(n *node, logger *slog.Logger) (http.Handler, error) {
 	trusted, err := c.prefixes()
 	if err != nil {
 		return nil, err
 	}
-	problems := problem.Writer{Realm: c.Realm, Docs: c.DocsURL}
-	door := &guard.Guard{
-		Authenticate: n.keyring.Authenticate, Recorder: n.journal, Problems: problems, Node: n.name,
-		TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
-	}
+	door := c.door(n, trusted, logger)
 	if c.Upstream == "" {
-		api := &contacts.API{Store: n.store, Problems: problems, Version: version(), Logger: logger}
+		api := &contacts.API{Store: n.store, Problems: c.problems(), Version: version(), Logger: logger}
 		return door.Wrap(api.Handler()), nil
 	}
 	upstream, err := url.Parse(c.Upstream)
