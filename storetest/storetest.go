@@ -100,7 +100,7 @@ func newExam(t *testing.T, open Opener) *exam {
 func (x *exam) must(doing string, err error) {
 	x.Helper()
 	if err != nil {
-		x.Fatalf("%s: %v", doing, err)
+		x.Fatalf("rule broken: what is legal is done: %s: %v", doing, err)
 	}
 }
 
