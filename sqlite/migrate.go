@@ -25,6 +25,10 @@ const (
 	recordsID     = 0x6c6b7265
 )
 
+// headerSize is the least that a SQLite file can hold: one page of the smallest
+// size.
+const headerSize = 512
+
 // genesisVersion is the migration that makes latchkey.db, and fills it.
 const genesisVersion = 1
 
@@ -116,6 +120,9 @@ func inspect(ctx context.Context, path string, applicationID int64) (version int
 		return 0, fmt.Errorf("%s is not a regular file", path)
 	case info.Size() == 0:
 		return 0, nil
+	case info.Size() < headerSize:
+		// SQLite would take it for an empty file, and write over it.
+		return 0, fmt.Errorf("%s is not a file of latchkey, or damaged: it is %d bytes long", path, info.Size())
 	}
 	pool, err := openPool(path, url.Values{"_busy_timeout": {"5000"}, "_query_only": {"1"}}, 1)
 	if err != nil {
