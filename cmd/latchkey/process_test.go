@@ -1,0 +1,544 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/big"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"latchkey/admin"
+	"latchkey/jwt"
+)
+
+// A process is a real server, started as the command latchkey.
+type process struct {
+	*exec.Cmd
+	url    string
+	output *syncBuffer // both streams
+	ended  chan struct{}
+	err    error
+}
+
+// command is this program again, as the command latchkey.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), os.Args[0])
+	c.Args = append([]string{"latchkey"}, args...)
+	return c
+}
+
+// runCommand runs a command to its end, and returns what it printed.
+func runCommand(t *testing.T, args ...string) (stdout string, err error) {
+	t.Helper()
+	c := command(t, args...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s", args[0], err, errs.String())
+	}
+	return out.String(), nil
+}
+
+func startServer(t *testing.T, data string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: command(t, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...),
+		output: &syncBuffer{}, ended: make(chan struct{})}
+	p.Stdout, p.Stderr = p.output, p.output
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.err = p.Wait(); close(p.ended) }()
+	t.Cleanup(func() { p.kill() })
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if m := listening.FindStringSubmatch(p.output.String()); m != nil {
+			p.url = m[1]
+			return p
+		}
+		select {
+		case <-p.ended:
+			t.Fatalf("the server ended: %v\n%s", p.err, p.output)
+		default:
+		}
+	}
+	t.Fatal("the server does not listen")
+	return nil
+}
+
+func (p *process) kill() {
+	_ = p.Process.Kill()
+	<-p.ended
+}
+
+// status is the answer to one request with the field given.
+func (p *process) status(t *testing.T, authorization string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/v1/contacts", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", authorization)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, answer.Body)
+	return answer.StatusCode
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+func (s *syncBuffer) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
+
+// spellings are the forms in which a secret could be found in a file.
+func spellings(secret string) map[string]string {
+	quoted, _ := json.Marshal(secret)
+	var percent, escaped strings.Builder
+	for _, b := range []byte(secret) {
+		fmt.Fprintf(&percent, "%%%02X", b)
+		fmt.Fprintf(&escaped, `\u%04x`, b)
+	}
+	all := map[string]string{
+		"plain": secret, "hex": hex.EncodeToString([]byte(secret)), "percent": percent.String(),
+		"query": url.QueryEscape(secret), "JSON": strings.Trim(string(quoted), `"`), "JSON escapes": escaped.String(),
+	}
+	// Base64 of a text that the secret stands in has one of three forms.
+	for shift := range 3 {
+		whole := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + secret))
+		inner := whole[(shift*8+5)/6 : len(whole)-4]
+		all[fmt.Sprint("base64 ", shift)] = inner
+		all[fmt.Sprint("base64url ", shift)] = strings.NewReplacer("+", "-", "/", "_").Replace(inner)
+	}
+	return all
+}
+
+// hits returns where a secret stands in a text.
+func hits(text []byte, secrets []string) (found []string) {
+	lower := bytes.ToLower(text)
+	for i, s := range secrets {
+		for form, spelt := range spellings(s) {
+			if bytes.Contains(text, []byte(spelt)) || form == "hex" && bytes.Contains(lower, []byte(spelt)) {
+				found = append(found, fmt.Sprintf("secret %d in %s", i, form))
+			}
+		}
+	}
+	return found
+}
+
+// TestNoSecretIsLeftAnywhere uses every kind of credential in every way, right
+// and wrong, and then searches the data directory and all that the server said.
+func TestNoSecretIsLeftAnywhere(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	p := startServer(t, data)
+	var secrets []string
+	issue := func(args ...string) map[string]any {
+		t.Helper()
+		out, err := runCommand(t, append([]string{"--data", data, "--json"}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer map[string]any
+		if err := json.Unmarshal([]byte(out), &answer); err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	team := issue("team", "create", "acme")
+	secret := team["secret"].(map[string]any)
+	id, secretKey := secret["id"].(string), secret["key"].(string)
+	second := issue("secret", "create", "acme")
+	old := team["api_key"].(string)
+	rolled := issue("key", "roll", "acme", "--overlap", "1h")["api_key"].(string)
+	again := issue("key", "roll", "acme")["api_key"].(string)
+	secrets = append(secrets, old, rolled, again, secretKey, second["key"].(string), issue("key", "show", "default")["api_key"].(string))
+	imported := "imported-" + rand.Text()
+	in := command(t, "--data", data, "key", "import", "default")
+	in.Stdin = strings.NewReader(imported + "\n")
+	if out, err := in.CombinedOutput(); err != nil {
+		t.Fatalf("key import: %v: %s", err, out)
+	}
+	secrets = append(secrets, imported)
+	issue("secret", "revoke", second["id"].(string))
+
+	token := jwt.Sign(id, secretKey, time.Now())
+	wrong := jwt.Sign(id, secretKey+"x", time.Now())
+	secrets = append(secrets, token[strings.LastIndexByte(token, '.')+1:], wrong[strings.LastIndexByte(wrong, '.')+1:])
+	for _, s := range []string{old, rolled, again, secretKey, imported, token, wrong, again + "x"} {
+		p.status(t, "Bearer "+s)
+		p.status(t, "Basic "+base64.StdEncoding.EncodeToString([]byte(s+":")))
+		p.status(t, "Basic "+base64.StdEncoding.EncodeToString([]byte(s+":"+s)))
+		p.status(t, "Bearer "+s+" "+s)
+		p.status(t, s)
+		if answer, err := http.Get(p.url + "/v1/contacts?api_key=" + url.QueryEscape(s)); err == nil {
+			answer.Body.Close()
+		}
+	}
+	if _, err := runCommand(t, "--data", data, "request", "list", "--json", "--limit", "1000"); err != nil {
+		t.Fatal(err)
+	}
+	search := func(when string) {
+		t.Helper()
+		files := 0
+		err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			files++
+			text, err := os.ReadFile(path)
+			for _, hit := range hits(text, secrets) {
+				t.Errorf("%s: %s: %s", when, filepath.Base(path), hit)
+			}
+			return err
+		})
+		if err != nil || files < 4 {
+			t.Fatalf("%s: searched %d files: %v", when, files, err)
+		}
+		for _, hit := range hits([]byte(p.output.String()), secrets) {
+			t.Errorf("%s: the server's output: %s", when, hit)
+		}
+	}
+	search("while it runs")
+	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Process.Pid))
+	if err != nil || len(hits(cmdline, secrets)) > 0 {
+		t.Errorf("the process list: %v %v", hits(cmdline, secrets), err)
+	}
+	_ = p.Process.Signal(syscall.SIGTERM)
+	<-p.ended
+	search("after it stopped")
+}
+
+func TestTheSearchFindsWhatItLooksFor(t *testing.T) {
+	secret := rand.Text()
+	for form, spelt := range spellings(secret) {
+		if len(hits([]byte("before "+spelt+" after"), []string{secret})) == 0 {
+			t.Errorf("a secret in %s is not found", form)
+		}
+	}
+	for shift := range 3 {
+		for _, tail := range []string{"", ":", "::", "abc"} {
+			basic := base64.StdEncoding.EncodeToString([]byte("abc"[:shift] + secret + tail))
+			if len(hits([]byte(basic), []string{secret})) == 0 {
+				t.Errorf("a secret in base64 at offset %d before %q is not found", shift, tail)
+			}
+		}
+	}
+}
+
+// TestKilledWhileRolling rolls a key again and again while the server is killed
+// at random moments, until a hundred rolls were acknowledged. Each time it must
+// start again, and the key that a roll returned last must work; or, if a roll
+// was committed and its answer lost, the one after it.
+func TestKilledWhileRolling(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	p := startServer(t, data)
+	api := admin.Dial(socketPath(data))
+	var last string
+	rolls, kills, lost := 0, 0, 0
+	for ; rolls < 100 || kills < 20; kills++ {
+		killer := p
+		time.AfterFunc(time.Duration(mathrand.Int64N(int64(60*time.Millisecond))), func() { _ = killer.Process.Kill() })
+		for {
+			answer, _, err := api.RollKey(t.Context(), firstTeam, 0)
+			if err != nil {
+				break
+			}
+			rolls++
+			last = answer.APIKey
+		}
+		<-p.ended
+		p = startServer(t, data)
+		now, err := api.Key(t.Context(), firstTeam)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.status(t, "Bearer "+now.APIKey); got != http.StatusOK {
+			t.Fatalf("after kill %d the current key is answered %d", kills, got)
+		}
+		if last == "" || now.APIKey == last {
+			last = now.APIKey
+			continue
+		}
+		// A newer key than the last acknowledged one: the roll that was under way was committed.
+		lost++
+		if p.status(t, "Bearer "+last) == http.StatusOK {
+			t.Fatalf("after kill %d two keys are alive", kills)
+		}
+		last = now.APIKey
+	}
+	t.Logf("%d rolls were acknowledged; of %d kills, %d lost the answer of a roll that was committed", rolls, kills, lost)
+}
+
+// TestDrain holds that SIGTERM lets a request end, that the server exits with 0,
+// and that a second signal ends it at once.
+func TestDrain(t *testing.T) {
+	entered, leave := make(chan struct{}, 2), make(chan struct{})
+	upstream := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-leave
+		_, _ = io.WriteString(w, "done")
+	})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = upstream.Serve(l) }()
+	t.Cleanup(func() { _ = upstream.Close() })
+
+	data := filepath.Join(t.TempDir(), "data")
+	p := startServer(t, data, "--upstream", "http://"+l.Addr().String())
+	key, err := runCommand(t, "--data", data, "key", "show", "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key = strings.TrimSpace(strings.SplitN(key, "\n", 2)[0])
+	got := make(chan int, 1)
+	go func() { got <- p.status(t, "Bearer "+key) }()
+	<-entered
+	_ = p.Process.Signal(syscall.SIGTERM)
+	waitFor(t, "the line that says that it stops", func() bool { return strings.Contains(p.output.String(), "SIGTERM") })
+	if _, err := net.DialTimeout("tcp", strings.TrimPrefix(p.url, "http://"), time.Second); err == nil {
+		waitFor(t, "the listener to close", func() bool {
+			c, err := net.DialTimeout("tcp", strings.TrimPrefix(p.url, "http://"), time.Second)
+			if err == nil {
+				c.Close()
+			}
+			return err != nil
+		})
+	}
+	close(leave)
+	if status := <-got; status != http.StatusOK {
+		t.Errorf("the request under way got %d, must end with 200", status)
+	}
+	<-p.ended
+	if p.err != nil {
+		t.Errorf("after SIGTERM: %v, must exit with 0", p.err)
+	}
+	list, err := runCommand(t, "--data", data, "request", "list")
+	if err != nil || !strings.Contains(list, "200") {
+		t.Errorf("the record of the request that was under way is lost: %v", err)
+	}
+
+	leave = make(chan struct{})
+	p = startServer(t, data, "--upstream", "http://"+l.Addr().String(), "--drain", "1h")
+	go func() {
+		r, _ := http.NewRequest(http.MethodGet, p.url, nil)
+		r.Header.Set("Authorization", "Bearer "+key)
+		if answer, err := http.DefaultClient.Do(r); err == nil {
+			answer.Body.Close()
+		}
+	}()
+	<-entered
+	_ = p.Process.Signal(syscall.SIGTERM)
+	waitFor(t, "the line that says that it stops", func() bool { return strings.Contains(p.output.String(), "SIGTERM") })
+	_ = p.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		t.Error("a second SIGTERM does not end the server")
+	}
+	close(leave)
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// writeCertificate makes a certificate for 127.0.0.1 with the given serial
+// number, and puts it where the server reads it.
+func writeCertificate(t *testing.T, certFile, keyFile string, serial int64) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, certFile, keyFile, 1)
+	p := startServer(t, filepath.Join(dir, "data"), "--tls-cert", certFile, "--tls-key", keyFile)
+	address := strings.TrimPrefix(p.url, "https://")
+	serial := func() int64 {
+		c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+	}
+	if serial() != 1 {
+		t.Error("the server does not show the certificate that it was given")
+	}
+	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil || c.ConnectionState().NegotiatedProtocol != "h2" {
+		t.Errorf("no HTTP/2 over TLS: %v", err)
+	} else {
+		c.Close()
+	}
+	if c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
+		c.Close()
+		t.Error("TLS 1.1 is spoken")
+	}
+	writeCertificate(t, certFile, keyFile, 2)
+	later := time.Now().Add(time.Second) // two writes may fall into one tick of the file system's clock
+	_ = os.Chtimes(certFile, later, later)
+	waitFor(t, "the changed certificate", func() bool { return serial() == 2 })
+	if err := os.WriteFile(certFile, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the log line about a bad certificate", func() bool { serial(); return strings.Contains(p.output.String(), "cannot be used") })
+	if serial() != 2 {
+		t.Error("a certificate that cannot be read takes the last good one away")
+	}
+	// Clear text to the TLS port gets no credential further than the socket.
+	plain, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	fmt.Fprintf(plain, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if line, _ := bufio.NewReader(plain).ReadString('\n'); !strings.Contains(line, "400") {
+		t.Errorf("clear text on the TLS port is answered %q", line)
+	}
+}
+
+// TestServeRefuses holds that what cannot be served safely is refused at once,
+// in one line, before anything is made.
+func TestServeRefuses(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		args []string
+		says string
+	}{
+		{"clear text beyond loopback", []string{"--listen", "0.0.0.0:0"}, "clear text"},
+		{"clear text on all addresses", []string{"--listen", ":0"}, "clear text"},
+		{"clear text on a name", []string{"--listen", "api.example:0"}, "clear text"},
+		{"half a certificate", []string{"--tls-cert", "x.pem"}, "go together"},
+		{"no port", []string{"--listen", "127.0.0.1"}, "HOST:PORT"},
+		{"an upstream with a path", []string{"--upstream", "http://127.0.0.1:1/base"}, "--upstream"},
+		{"an upstream without scheme", []string{"--upstream", "127.0.0.1:1"}, "--upstream"},
+		{"a proxy that is no network", []string{"--trusted-proxies", "10.0.0.0/99"}, "--trusted-proxies"},
+		{"a leeway of an hour", []string{"--leeway", "1h"}, "--leeway"},
+		{"a prefix with a dot", []string{"--key-prefix", "a.b"}, "--key-prefix"},
+		{"a certificate that is not there", []string{"--tls-cert", "/none.pem", "--tls-key", "/none.pem"}, "certificate"},
+	} {
+		data := filepath.Join(t.TempDir(), "data")
+		_, err := runCommand(t, append([]string{"serve", "--data", data}, c.args...)...)
+		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "panic") {
+			t.Errorf("%s: %v, must be refused with a word about %q", c.rule, err, c.says)
+		}
+	}
+}
+
+// TestDataDirectory holds what is promised of the files.
+func TestDataDirectory(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "new", "data")
+	p := startServer(t, data)
+	for path, mode := range map[string]fs.FileMode{
+		"": 0o700, "keyset.json": 0o600, "latchkey.db": 0o600, "records.db": 0o600, "latchkey.lock": 0o600, "latchkey.sock": 0o600,
+	} {
+		info, err := os.Stat(filepath.Join(data, path))
+		if err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%q has mode %v, must be %v (%v)", path, info.Mode().Perm(), mode, err)
+		}
+	}
+	began := time.Now()
+	_, err := runCommand(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if err == nil || !strings.Contains(err.Error(), "another latchkey process uses the data directory") {
+		t.Errorf("a second server: %v, must be refused with a clear line", err)
+	}
+	if waited := time.Since(began); waited < lockWait {
+		t.Errorf("a second server gave up after %v, must wait %v", waited, lockWait)
+	}
+	if strings.Contains(p.output.String(), "lk_") {
+		t.Error("a credential is printed where standard output is no terminal")
+	}
+	if !strings.Contains(p.output.String(), "latchkey key show default") {
+		t.Error("the first start does not say how to get the key")
+	}
+	p.kill()
+
+	keyset := filepath.Join(data, "keyset.json")
+	text, err := os.ReadFile(keyset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(keyset); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runCommand(t, "serve", "--data", data, "--listen", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "is missing") {
+		t.Errorf("a store without its keyset: %v, must be refused", err)
+	}
+	if _, err := os.Stat(keyset); err == nil {
+		t.Error("a second keyset was made for a store that has one")
+	}
+	if err := os.WriteFile(keyset, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runCommand(t, "serve", "--data", data, "--listen", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a keyset that all may read: %v, must be refused", err)
+	}
+	if err := os.Chmod(keyset, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := startServer(t, data, "--print-secrets")
+	if strings.Contains(again.output.String(), "lk_") {
+		t.Error("a later start prints credentials")
+	}
+}
