@@ -119,6 +119,7 @@ func (a *API) read(ctx context.Context, team string, in *byID) (*one, error) {
 	return &one{answered(&c)}, nil
 }
 
+// errRevision is also the description's example of a mistake in a PUT.
 var errRevision = &latchkey.InvalidError{Field: "rev", Problem: "is not the current one: the contact has changed since; read it again"}
 
 func (a *API) replace(ctx context.Context, team string, in *replacement) (*one, error) {
@@ -163,15 +164,15 @@ func contactID(s string) (int64, error) {
 	return id, nil
 }
 
-// fault says what an error of the store means to the caller. What package
-// problem has no words for is "could not find out".
+// fault says what an error of the store means to the caller. What the store does
+// not explain is "could not find out", or, if it says so, an unknown outcome.
 func fault(err error) error {
 	var (
 		wrong       *latchkey.InvalidError
 		unavailable *latchkey.Unavailable
 	)
 	switch {
-	case errors.Is(err, latchkey.ErrOutcomeUnknown), errors.As(err, &unavailable), errors.As(err, &wrong):
+	case errors.As(err, &unavailable), errors.As(err, &wrong):
 		return err
 	case errors.Is(err, latchkey.ErrNotFound):
 		return errNoContact

@@ -1,6 +1,7 @@
 package contacts
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -100,6 +101,8 @@ var bodies = []struct{ body, detail string }{
 	{with("$schema", `"x"`), `"$schema" is not a field of a contact.`},
 	{with("<script>", `1`), `"<script>" is not a field of a contact.`},
 	{with(strings.Repeat("x", 81), `1`), strings.Repeat("x", 80) + "… is not a field of a contact."},
+	{with("zeta", `1,"mu":1,"alpha":1,"chi":1,"nu":1`), "alpha is not a field of a contact; chi is not a field of a contact; mu is not a field of a contact; " +
+		"nu is not a field of a contact; zeta is not a field of a contact."},
 	{`{"first":5,"email":5,"last":5}`, "email must be a string; first must be a string; last must be a string; phone is missing."},
 
 	// The JSON itself.
@@ -198,14 +201,18 @@ func TestQueries(t *testing.T) {
 func TestPaths(t *testing.T) {
 	h := newHouse(t)
 	h.ask(t, "POST", "/v1/contact", whole)
+	for _, path := range []string{"/v1/contact/2", "/v1/contact/9223372036854775807"} {
+		h.ask(t, "GET", path, "").refused(t, 404, latchkey.CodeNotFound)
+	}
+	h.store.fail = errors.New("the store was asked")
 	for _, path := range []string{
 		"/", "/v1", "/v1/", "/v1/contacts/", "/v1/contact/", "/v1/contact/1/", "/openapi.json/", "//v1/contacts", "/v1//contacts",
 		"/v1/./contacts", "/v1/x/../contacts", "/v1/contact/..", "/v1/contact/%2e%2e", "/v1/contact/../contacts", "/V1/contacts",
 		"/v1/contacts%2F", "/v1%2Fcontacts", "/v1/contact/1%2F", "/v1/contact/1/x", "/v2/contacts", "/v1/contact/1;x",
 		"/openapi", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml", "/docs", "/schemas", "/schemas/Contact.json",
 		"/v1/contact/0", "/v1/contact/-1", "/v1/contact/+1", "/v1/contact/01", "/v1/contact/1.0", "/v1/contact/1e0", "/v1/contact/0x1",
-		"/v1/contact/one", "/v1/contact/%20", "/v1/contact/1%00", "/v1/contact/9223372036854775807", "/v1/contact/9223372036854775808",
-		"/v1/contact/" + strings.Repeat("9", 4000), "/v1/contact/\u0661", "/v1/contact/2",
+		"/v1/contact/one", "/v1/contact/%20", "/v1/contact/1%00", "/v1/contact/9223372036854775808",
+		"/v1/contact/" + strings.Repeat("9", 4000), "/v1/contact/\u0661",
 	} {
 		a := h.ask(t, "GET", path, "")
 		a.refused(t, 404, latchkey.CodeNotFound)
