@@ -46,6 +46,7 @@ const (
 	ActionRole         Action = "user.role"
 	ActionRemove       Action = "user.remove"
 	ActionLookup       Action = "request.lookup" // by support, in another's records
+	ActionRefused      Action = "access.refused" // a user asked for what the role does not allow
 )
 
 // An Event is one line of the audit: who did what, when, from where. It never

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"latchkey/jwt"
 )
 
 // settleTime bounds a change and its settling together. It is far above what
@@ -189,7 +191,20 @@ func (k *Keyring) RollKey(ctx context.Context, team string, overlap time.Duratio
 	if overlap < 0 || overlap > MaxOverlap {
 		return KeyView{}, Settlement{}, &InvalidError{Field: "overlap", Problem: "must be between 0 and 24h"}
 	}
-	return k.replaceKey(ctx, team, NewAPIKey(k.prefix()), overlap, ActionKeyRoll, by)
+	return k.replaceKey(ctx, team, "", NewAPIKey(k.prefix()), overlap, ActionKeyRoll, by)
+}
+
+// RollKeyFrom is [Keyring.RollKey] for a key that was looked at before: if the
+// team's current key is not the one with the ID given any more, nothing is
+// changed and the error is [ErrConflict].
+func (k *Keyring) RollKeyFrom(ctx context.Context, team, keyID string, overlap time.Duration, by Actor) (KeyView, Settlement, error) {
+	switch {
+	case overlap < 0 || overlap > MaxOverlap:
+		return KeyView{}, Settlement{}, &InvalidError{Field: "overlap", Problem: "must be between 0 and 24h"}
+	case keyID == "":
+		return KeyView{}, Settlement{}, &InvalidError{Field: "key ID", Problem: "is empty"}
+	}
+	return k.replaceKey(ctx, team, keyID, NewAPIKey(k.prefix()), overlap, ActionKeyRoll, by)
 }
 
 // ImportKey makes value a team's current API key, as a roll without overlap
@@ -198,11 +213,16 @@ func (k *Keyring) ImportKey(ctx context.Context, team string, value Secret, by A
 	if err := ValidAPIKey(value.Reveal()); err != nil {
 		return KeyView{}, Settlement{}, err
 	}
-	return k.replaceKey(ctx, team, value, 0, ActionKeyImport, by)
+	return k.replaceKey(ctx, team, "", value, 0, ActionKeyImport, by)
 }
 
-func (k *Keyring) replaceKey(ctx context.Context, team string, value Secret, overlap time.Duration, action Action, by Actor) (KeyView, Settlement, error) {
+// replaceKey replaces the current key, whichever it is or, if expected is not
+// empty, only the one with that ID.
+func (k *Keyring) replaceKey(ctx context.Context, team, expected string, value Secret, overlap time.Duration, action Action, by Actor) (KeyView, Settlement, error) {
 	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
+		if current := h.APIKey(); expected != "" && (current == nil || current.ID != expected) {
+			return conflict("the API key of team %q was replaced in the meantime", h.Team.Name)
+		}
 		next, err := newKey(k.Sealer, h.Team.ID, value)
 		if err != nil {
 			return err
@@ -282,6 +302,12 @@ func (k *Keyring) EndOverlaps(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// SignToken returns a JWT for an API secret, signed at the given time: it lives
+// for five minutes.
+func SignToken(id string, key Secret, at time.Time) Secret {
+	return NewSecret(jwt.Sign(id, key.Reveal(), at))
 }
 
 // CreateSecret gives a team another API secret. A team that has as many as it

@@ -2,6 +2,7 @@ package latchkey
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -56,12 +57,15 @@ func (r Record) MarshalJSON() ([]byte, error) {
 
 // A RecordQuery selects records. Zero fields select nothing out.
 type RecordQuery struct {
-	TeamID  string
-	Status  int
-	Outcome Outcome
-	Since   time.Time // inclusive
-	Before  string    // only records older than this request ID: the last of the page before
-	Limit   int       // at most so many; 0 means 100
+	TeamID       string
+	CredentialID string
+	Status       int
+	Outcome      Outcome
+	Method       string    // the HTTP verb
+	Path         string    // a part of the path, as it is written
+	Since        time.Time // inclusive
+	Before       string    // only records older than this request ID: the last of the page before
+	Limit        int       // at most so many; 0 means 100
 }
 
 // DefaultRecordLimit is how many records a query returns when it names no limit.
@@ -71,6 +75,9 @@ const DefaultRecordLimit = 100
 // UUIDv7 in lower case, so that their order is the order of time.
 func (q *RecordQuery) Matches(r *Record) bool {
 	return (q.TeamID == "" || q.TeamID == r.TeamID) &&
+		(q.CredentialID == "" || q.CredentialID == r.CredentialID) &&
+		(q.Method == "" || q.Method == r.Method) &&
+		(q.Path == "" || strings.Contains(r.Path, q.Path)) &&
 		(q.Status == 0 || q.Status == r.Status) &&
 		(q.Outcome == "" || q.Outcome == r.Outcome) &&
 		(q.Since.IsZero() || !r.Time.Before(q.Since)) &&

@@ -32,9 +32,13 @@ func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) er
 		ids[i] = id
 	}
 	return s.records.change(ctx, func(c *sql.Conn) error {
-		used, err := insertRecords(ctx, c, ids, records)
+		counts := tallies{}
+		used, err := insertRecords(ctx, c, ids, records, counts)
 		if err == nil {
 			err = moveLastUsed(ctx, c, used)
+		}
+		if err == nil {
+			err = addTallies(ctx, c, counts)
 		}
 		if err == nil {
 			err = moveLead(ctx, c, ids, records)
@@ -47,8 +51,8 @@ func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) er
 }
 
 // insertRecords returns when each credential was last accepted, by the records
-// that were not there before.
-func insertRecords(ctx context.Context, c *sql.Conn, ids []uuid.UUID, records []latchkey.Record) (map[string]int64, error) {
+// that were not there before, and adds those to counts.
+func insertRecords(ctx context.Context, c *sql.Conn, ids []uuid.UUID, records []latchkey.Record, counts tallies) (map[string]int64, error) {
 	insert, err := c.PrepareContext(ctx, `
 		INSERT INTO records (`+recordColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -71,6 +75,9 @@ func insertRecords(ctx context.Context, c *sql.Conn, ids []uuid.UUID, records []
 		added, err := done.RowsAffected()
 		if err != nil {
 			return nil, err
+		}
+		if added > 0 {
+			counts.add(r)
 		}
 		if added == 0 || credential == "" || r.Outcome != latchkey.OutcomeAccepted {
 			continue
@@ -196,6 +203,15 @@ func conditions(q latchkey.RecordQuery) (where string, args []any) {
 	}
 	if q.TeamID != "" {
 		add("team_id <> '' AND team_id = ?", text(q.TeamID)) // <> '' as in the index
+	}
+	if q.CredentialID != "" {
+		add("credential_id <> '' AND credential_id = ?", text(q.CredentialID))
+	}
+	if q.Method != "" {
+		add("method = ?", text(q.Method))
+	}
+	if q.Path != "" {
+		add("instr(path, ?) > 0", text(q.Path)) // LIKE would fold case, and know wildcards
 	}
 	if q.Status != 0 {
 		add("status = ?", q.Status)

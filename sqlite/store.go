@@ -52,6 +52,7 @@ var (
 	_ latchkey.UserStore       = (*Store)(nil)
 	_ latchkey.SessionStore    = (*Store)(nil)
 	_ latchkey.UsageStore      = (*Store)(nil)
+	_ latchkey.TallyReader     = (*Store)(nil)
 )
 
 // Open opens the store of a data directory, after making it, or bringing its
