@@ -23,6 +23,7 @@ test: setup
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	  if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(GO) test -race -timeout 10m ./...
+	$(GO) test -run Alloc . ./jwt
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client

@@ -20,10 +20,15 @@ func newClock(now func() time.Time) *clock { return &clock{now: now, last: now()
 // call, or 0 if by no more than [backwardAlarm].
 func (c *clock) steppedBack() time.Duration {
 	now := c.now()
-	elapsed := now.Sub(c.last)                 // monotonic
-	moved := now.Round(0).Sub(c.last.Round(0)) // wall
+	back := backward(now.Sub(c.last), now.Round(0).Sub(c.last.Round(0)))
 	c.last = now
-	if back := elapsed - moved; back > backwardAlarm {
+	return back
+}
+
+// backward returns by how much the wall clock fell behind what the monotonic
+// one says has elapsed, if that is an alarm.
+func backward(elapsed, wall time.Duration) time.Duration {
+	if back := elapsed - wall; back > backwardAlarm {
 		return back
 	}
 	return 0
