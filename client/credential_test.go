@@ -112,6 +112,26 @@ func TestClockIsLearnedFromTheServer(t *testing.T) {
 	}
 }
 
+// A Date is in whole seconds and has been on its way: a little that it is off says
+// nothing of the clock, and the same token again would help nobody.
+func TestClockIsNotMovedByNoise(t *testing.T) {
+	now := time.Unix(1713225600, 0)
+	b := newBase(t, func(*http.Request) *http.Response {
+		return answer(401, `{"code":"token_not_yet_valid"}`, "Content-Type", "application/problem+json",
+			"Date", now.Add(-2*time.Second).UTC().Format(http.TimeFormat))
+	})
+	transport := over(b, client.JWT(newSecret()))
+	transport.Now = func() time.Time { return now }
+	for range 2 {
+		if status := get(t, transport, api); status != 401 {
+			t.Errorf("status %d", status)
+		}
+	}
+	if b.count() != 2 || b.sent[0].auth != b.sent[1].auth {
+		t.Errorf("%d requests by two calls", b.count())
+	}
+}
+
 func TestClockThatBecomesRightAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, b := skewed(t, 10*time.Minute, &server{})

@@ -1,11 +1,14 @@
 package client_test
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"latchkey/client"
 )
@@ -96,11 +99,39 @@ func TestErrorIsBounded(t *testing.T) {
 
 type endless struct{}
 
+var xs = strings.Repeat("x", 64<<10)
+
 func (endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = 'x'
+	return copy(p, xs), nil
+}
+
+// Whatever a server says, its error is one line of bounded length that ends with
+// the request ID.
+func FuzzErrorFrom(f *testing.F) {
+	for _, seed := range []string{
+		"", "{}", "[]", "null", `"detail"`, `{"detail":"why","code":"c"}`, `{"detail":null,"message":"m"}`,
+		`{"detail":"a\u0000\u001b[2J\u2028b"}`, `{"code":{"a":[]},"title":7}`, "{\"detail\":\"\xff\xfe\"}", `{"detail":"x","detail":"y"}`,
+	} {
+		f.Add(seed, "r1")
+		f.Add(seed, "r\u202e\xff 1")
 	}
-	return len(p), nil
+	f.Fuzz(func(t *testing.T, body, id string) {
+		resp := answer(400, body, "Content-Type", "application/problem+json", "X-Request-Id", id)
+		e, ok := errors.AsType[*client.Error](client.ErrorFrom(resp))
+		if !ok {
+			t.Fatal("a 400 is no *Error")
+		}
+		text := e.Error()
+		if len(text) > 1400 {
+			t.Errorf("the text has %d bytes", len(text))
+		}
+		if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(text) {
+			t.Errorf("the text %q does not print as one line", text)
+		}
+		if e.Detail == "" || !strings.HasSuffix(text, cmp.Or(e.RequestID, "no request ID")) {
+			t.Errorf("the text %q has no detail, or does not end with the request ID", text)
+		}
+	})
 }
 
 // What is read of an answer that is thrown away is bounded, too.

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unsafe"
 )
@@ -17,31 +17,36 @@ import (
 // Two signings in one second give the same text, but never the same bytes in
 // memory, so that each signing can be counted.
 func TestOneSigningForEachRenewal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		transport := JWT(rand.Text(), rand.Text())
-		signings := make(map[*byte]bool)
-		const renewals = 20
-		for range renewals {
-			var wg sync.WaitGroup
-			fields := make([]string, 64)
-			start := make(chan struct{})
-			for i := range fields {
-				wg.Go(func() {
-					<-start
-					fields[i] = transport.credential.field(transport)
-				})
+	const renewals, callers = 20, 64
+	now := time.Now()
+	signings := make(map[*byte]bool)
+	transport := JWT(rand.Text(), rand.Text())
+	for range renewals {
+		// All have found the token too old before any of them signs.
+		var arrived sync.WaitGroup
+		var calls atomic.Int64
+		arrived.Add(callers)
+		transport.Now = func() time.Time {
+			if calls.Add(1) <= callers {
+				arrived.Done()
+				arrived.Wait()
 			}
-			close(start)
-			wg.Wait()
-			for _, f := range fields {
-				signings[unsafe.StringData(f)] = true
-			}
-			time.Sleep(renewAfter)
+			return now
 		}
-		if len(signings) != renewals {
-			t.Errorf("%d signings for %d renewals by 64 goroutines", len(signings), renewals)
+		var wg sync.WaitGroup
+		fields := make([]string, callers)
+		for i := range fields {
+			wg.Go(func() { fields[i] = transport.credential.field(transport) })
 		}
-	})
+		wg.Wait()
+		for _, f := range fields {
+			signings[unsafe.StringData(f)] = true
+		}
+		now = now.Add(renewAfter)
+	}
+	if len(signings) != renewals {
+		t.Errorf("%d signings for %d renewals by %d callers at once", len(signings), renewals, callers)
+	}
 }
 
 func TestNoLockWhileTheTokenIsFresh(t *testing.T) {

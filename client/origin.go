@@ -22,9 +22,6 @@ func (t *Transport) admit(req *http.Request) (bool, error) {
 		return false, nil
 	}
 	if t.Host != "" && !strings.EqualFold(withPort(req.URL.Scheme, t.Host), withPort(req.URL.Scheme, req.URL.Host)) {
-		if req.Response != nil {
-			return false, nil
-		}
 		return false, fmt.Errorf("client: the credential is for %s, and the request goes to %s", t.Host, req.URL.Host)
 	}
 	if req.URL.Scheme != "https" && !t.AllowClearText && !loopback(req.URL.Hostname()) {
