@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/problem"
 )
 
 // ErrNoServer: nothing listens on the socket, so that nothing was asked of
@@ -219,7 +220,7 @@ func (c *Client) post(ctx context.Context, path string, question, answer any) (h
 // readProblem returns the [*Error] of an answer, or another error if it is none
 // of ours.
 func readProblem(response *http.Response, text []byte) error {
-	var p problemBody
+	var p problem.Body
 	if err := json.Unmarshal(text, &p); err != nil || p.Code == "" {
 		return fmt.Errorf("the server answered %s without saying why", response.Status)
 	}

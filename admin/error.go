@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"latchkey"
+	"latchkey/problem"
 )
 
 // CodeOutcomeUnknown is the code of [latchkey.ErrOutcomeUnknown]: a change was
@@ -43,48 +44,25 @@ func (e *Error) Unwrap() error {
 	return nil
 }
 
-// describe is the table from errors to answers. An unknown outcome comes first:
-// whatever else is said of it, it must not look like a failure.
-func describe(err error) *Error {
-	var (
-		invalid     *latchkey.InvalidError
-		unavailable *latchkey.Unavailable
-	)
-	e := &Error{Detail: err.Error()}
-	switch {
-	case errors.Is(err, latchkey.ErrOutcomeUnknown):
-		e.Status, e.Code = http.StatusGatewayTimeout, CodeOutcomeUnknown
-	case errors.As(err, &unavailable):
-		e.Status, e.Code = http.StatusServiceUnavailable, latchkey.CodeUnavailable
-	case errors.As(err, &invalid):
-		e.Status, e.Code = http.StatusBadRequest, latchkey.CodeInvalidRequest
-	case errors.Is(err, latchkey.ErrNotFound):
-		e.Status, e.Code = http.StatusNotFound, latchkey.CodeNotFound
-	case errors.Is(err, latchkey.ErrConflict):
-		e.Status, e.Code = http.StatusConflict, latchkey.CodeConflict
-	default:
-		e.Status, e.Code = http.StatusInternalServerError, latchkey.CodeInternal
+// describe returns the answer to err: what package problem makes of it, with the
+// error's own words.
+func describe(err error) problem.Body {
+	body := problem.Writer{}.Body(err, "")
+	if errors.Is(err, latchkey.ErrOutcomeUnknown) {
+		// The public API has no changes of credentials, and so no code for this.
+		body.Code, body.Status = CodeOutcomeUnknown, http.StatusGatewayTimeout
+		body.Title = "It is not known whether the change was made"
 	}
-	return e
+	body.Detail = err.Error()
+	return body
 }
 
 func writeError(w http.ResponseWriter, err error) { writeProblem(w, describe(err)) }
 
-// problemBody is the body of RFC 9457, section 3.
-type problemBody struct {
-	Type   string        `json:"type"`
-	Title  string        `json:"title"`
-	Status int           `json:"status"`
-	Detail string        `json:"detail"`
-	Code   latchkey.Code `json:"code"`
-}
-
-func writeProblem(w http.ResponseWriter, e *Error) {
+func writeProblem(w http.ResponseWriter, body problem.Body) {
 	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Type", problem.ContentType)
 	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(e.Status)
-	_ = json.NewEncoder(w).Encode(problemBody{
-		Type: "about:blank", Title: http.StatusText(e.Status), Status: e.Status, Detail: e.Detail, Code: e.Code,
-	})
+	w.WriteHeader(body.Status)
+	_ = json.NewEncoder(w).Encode(body)
 }
