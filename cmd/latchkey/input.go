@@ -18,8 +18,8 @@ import (
 	"latchkey"
 )
 
-// maxInput is far above any value that can be imported, in bytes.
-const maxInput = 64 << 10
+// maxInput is well above any value that can be imported, in bytes.
+const maxInput = 4 << 10
 
 // readSecret reads a value from standard input: all of it, but one newline at
 // the end. A terminal gets a prompt, and does not show what is typed.
@@ -41,7 +41,7 @@ func (s *session) readSecret(what string) (latchkey.Secret, error) {
 	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	switch {
 	case len(text) > maxInput:
-		return latchkey.Secret{}, usageError("the value on standard input is longer than 64 KiB")
+		return latchkey.Secret{}, usageError("the value on standard input is longer than 4 KiB")
 	case value == "":
 		return latchkey.Secret{}, usageError("there is no value on standard input")
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -81,6 +82,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	if err != nil {
 		return report(stderr, err)
 	}
+	c.Data = cmp.Or(c.Data, defaultData) // LATCHKEY_DATA may be set and empty
 	s := &session{globals: &c.globals, stdin: stdin, stdout: stdout, stderr: stderr}
 	return report(stderr, kctx.Run(&c.globals, s))
 }
