@@ -51,13 +51,13 @@ func (g *Guard) Gateway(c Gateway) (http.Handler, error) {
 		return nil, err
 	}
 	p := &proxy{guard: g, gateway: c}
-	transport := c.Transport
-	if transport == nil {
-		transport = newTransport()
-	}
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultUpstreamTimeout
+	}
+	transport := c.Transport
+	if transport == nil {
+		transport = newTransport(max(0, timeout))
 	}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
@@ -87,13 +87,15 @@ func validUpstream(u *url.URL) error {
 	return nil
 }
 
-// newTransport returns what talks to the upstream unless told otherwise.
-// Waiting is bounded by [upstream].
-func newTransport() *http.Transport {
+// newTransport returns what talks to the upstream unless told otherwise. It
+// gives connecting up after timeout (0: never); all else is bounded by
+// [upstream].
+func newTransport(timeout time.Duration) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // every upgrade can pass
 	return &http.Transport{
-		DialContext:            (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    timeout,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        90 * time.Second,

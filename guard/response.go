@@ -110,7 +110,7 @@ func (x *exchange) readFrom(next httpsnoop.ReadFromFunc) httpsnoop.ReadFromFunc 
 			}
 		}
 		rest, err := next(src)
-		x.out.Add(rest) // an error may be the source's: it says nothing of the client
+		x.count(rest, nil) // an error may be the source's: it says nothing of the client
 		return n + rest, err
 	}
 }
