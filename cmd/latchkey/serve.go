@@ -28,9 +28,10 @@ import (
 )
 
 const (
-	headerTimeout  = 10 * time.Second
-	idleTimeout    = 120 * time.Second
-	maxHeaderBytes = 16 << 10
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 120 * time.Second
+	// net/http reads 4 KiB more than it is told: this makes 16 KiB.
+	maxHeaderBytes = 12 << 10
 
 	// overlapEvery is how often ends of overlaps are looked for: they are at most 1 s late.
 	overlapEvery = 500 * time.Millisecond
@@ -49,7 +50,7 @@ type serveCmd struct {
 	UpstreamTimeout      time.Duration `default:"60s" env:"LATCHKEY_UPSTREAM_TIMEOUT" placeholder:"DURATION" help:"How long the upstream may take to begin its answer (504 after it). Default: ${default}."`
 	ForwardAuthorization bool          `env:"LATCHKEY_FORWARD_AUTHORIZATION" help:"Let the upstream see the Authorization header."`
 
-	TrustedProxies []string      `env:"LATCHKEY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Proxies whose Forwarded and X-Forwarded-* headers are believed."`
+	TrustedProxies []string      `env:"LATCHKEY_TRUSTED_PROXIES" placeholder:"CIDR" help:"Proxies whose Forwarded and X-Forwarded-* headers are believed."`
 	MaxBody        int64         `env:"LATCHKEY_MAX_BODY" placeholder:"BYTES" help:"Longest request body; longer is 413. 0: no limit."`
 	Realm          string        `default:"latchkey" env:"LATCHKEY_REALM" help:"Realm of WWW-Authenticate. Default: ${default}."`
 	DocsURL        string        `name:"docs-url" env:"LATCHKEY_DOCS_URL" placeholder:"URL" help:"Page that explains the error codes: the problem type is URL#CODE."`
@@ -210,7 +211,7 @@ func listenSocket(path string) (net.Listener, error) {
 // door is the guard in front of the API.
 func (c *serveCmd) door(n *node, trusted []netip.Prefix, logger *slog.Logger) *guard.Guard {
 	return &guard.Guard{
-		Authenticate: n.keyring.Authenticate, Recorder: n.journal, Problems: c.problems(), Node: n.name,
+		Authenticate: n.keyring.Authenticate, Recorder: n.diagnoser, Diagnose: n.diagnoser.Diagnose, Problems: c.problems(), Node: n.name,
 		TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
 	}
 }

@@ -142,16 +142,13 @@ func (c *teamRename) Run(s *session) error {
 
 type teamDelete struct {
 	teamArg
-	Yes bool `help:"Do not ask. Needed where standard input is not a terminal."`
+	Yes bool `help:"Do not ask. Nothing is asked where standard input is not a terminal."`
 }
 
-// Run deletes a team, after its name was typed.
+// Run deletes a team; a person at a terminal types its name first.
 func (c *teamDelete) Run(s *session) error {
 	team := c.Team
-	if !c.Yes {
-		if !term.IsTerminal(int(s.stdin.Fd())) {
-			return usageError("a deleted team cannot be brought back: add --yes to delete it without being asked")
-		}
+	if !c.Yes && term.IsTerminal(int(s.stdin.Fd())) {
 		// The store is not kept locked while somebody thinks.
 		found, err := c.find(s)
 		if err != nil {
