@@ -64,7 +64,7 @@ func TestFilesThatAreNotOurs(t *testing.T) {
 		}, "not a regular file"},
 		{"a newer schema", func(t *testing.T, path string) {
 			query(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
-		}, "made by a newer latchkey (schema 99; this one knows 1)"},
+		}, "made by a newer latchkey (schema 99; this one knows "},
 	} {
 		for _, name := range []string{credentialsFile, recordsFile} {
 			t.Run(c.what+" as "+name, func(t *testing.T) {
@@ -143,14 +143,22 @@ func TestDamage(t *testing.T) {
 
 func TestFileModes(t *testing.T) {
 	dir := t.TempDir()
-	if err := mustOpen(t, dir).Close(); err != nil {
+	s := mustOpen(t, dir)
+	checkModes(t, s, dir)
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	// As a copy or a restored backup may be.
 	if err := os.Chmod(filepath.Join(dir, recordsFile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s := mustOpen(t, dir)
+	s = mustOpen(t, dir)
+	checkModes(t, s, dir)
+}
+
+// checkModes looks at the files after both databases were written to.
+func checkModes(t *testing.T, s *Store, dir string) {
+	t.Helper()
 	if _, _, err := s.UpdateTeam(t.Context(), mustChanges(t, s).Teams[0].ID, roll); err != nil {
 		t.Fatal(err)
 	}

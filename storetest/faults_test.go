@@ -99,6 +99,16 @@ var credentialFaults = []fault{
 			return err
 		})
 	})},
+	{"a value that was sealed anew is not written", "AlteredFields", changing(func(good storetest.Store, ctx context.Context, id string, edit editFunc) (latchkey.Holding, latchkey.Change, error) {
+		return good.UpdateTeam(ctx, id, func(now time.Time, h *latchkey.Holding) error {
+			sealed := slices.Clone(h.Credentials[0].Sealed)
+			err := edit(now, h)
+			if h.Credentials[0].Live() {
+				h.Credentials[0].Sealed = sealed
+			}
+			return err
+		})
+	})},
 	{"names have case", "Holding", func(good storetest.Store) storetest.Store {
 		return &patched{Store: good, holding: func(ctx context.Context, team string) (latchkey.Holding, error) {
 			h, err := good.Holding(ctx, team)

@@ -127,9 +127,11 @@ func examRecords(x *exam) {
 	for range 300 {
 		r := newRecord(at.Add(time.Duration(rand.IntN(3600)) * time.Second))
 		// A request may have begun long before its ID was made, or by another clock.
-		r.Time = r.Time.Add(time.Duration(rand.IntN(20_000_000)-10_000_000) * time.Microsecond)
+		r.Time = r.Time.Add(time.Duration(rand.Int64N(int64(time.Hour))) - 30*time.Minute).Truncate(time.Microsecond)
 		r.TeamID, r.Status = pick("", "team_a", "team_b"), []int{200, 401, 503}[rand.IntN(3)]
 		r.Outcome = latchkey.Outcome(pick("accepted", "denied", "unavailable"))
+		r.CredentialID, r.Method = pick("", "key_a", "key_b"), pick("GET", "POST", "get")
+		r.Path = pick("/v1/contacts", "/v1/contact/7", "/V1/CONTACTS", "/100%_done", `/a\b*[c]?`, "/é", "/'\"")
 		all = append(all, r)
 	}
 	x.append(x.a, all[:100]...)
@@ -159,10 +161,15 @@ func examRecords(x *exam) {
 func drawQuery(rt *rapid.T, all []latchkey.Record) latchkey.RecordQuery {
 	some := rapid.SampledFrom(all)
 	q := latchkey.RecordQuery{
-		TeamID:  rapid.SampledFrom([]string{"", "", "team_a", "team_b", "team_c", "team_", "' OR ''='"}).Draw(rt, "team"),
-		Status:  rapid.SampledFrom([]int{0, 0, 200, 401, 404}).Draw(rt, "status"),
-		Outcome: rapid.SampledFrom([]latchkey.Outcome{"", "", "accepted", "denied", "error"}).Draw(rt, "outcome"),
-		Limit:   rapid.SampledFrom([]int{0, 1, 7, 100, 299, 1000}).Draw(rt, "limit"),
+		TeamID:  rapid.SampledFrom([]string{"", "", "", "", "", "", "team_a", "team_b", "team_c", "team_", "' OR ''='"}).Draw(rt, "team"),
+		Status:  rapid.SampledFrom([]int{0, 0, 0, 0, 200, 401, 404}).Draw(rt, "status"),
+		Outcome: rapid.SampledFrom([]latchkey.Outcome{"", "", "", "", "accepted", "denied", "error"}).Draw(rt, "outcome"),
+		// Whatever a pattern could mean, it is a text.
+		CredentialID: rapid.SampledFrom([]string{"", "", "", "", "key_a", "key_", "KEY_A"}).Draw(rt, "credential"),
+		Method:       rapid.SampledFrom([]string{"", "", "", "", "GET", "get", "G"}).Draw(rt, "method"),
+		Path: rapid.SampledFrom([]string{"", "", "", "", "", "", "/", "contact", "CONTACT", "%", "_", "%_", "*", "?", "[c]", `\b`, "é", "É", "'"}).
+			Draw(rt, "path"),
+		Limit: rapid.SampledFrom([]int{0, 1, 7, 100, 1000, 1000}).Draw(rt, "limit"),
 	}
 	if rapid.Bool().Draw(rt, "since") {
 		q.Since = some.Draw(rt, "record").Time.Add(time.Duration(rapid.IntRange(-1, 1).Draw(rt, "ns")))
@@ -176,7 +183,7 @@ func drawQuery(rt *rapid.T, all []latchkey.Record) latchkey.RecordQuery {
 	case 3:
 		q.Before = id[:rapid.IntRange(0, len(id)).Draw(rt, "cut")] + rapid.SampledFrom([]string{"", "0", "g", "-", "é", "\x00", "%"}).Draw(rt, "end")
 	case 4:
-		q.Before = rapid.String().Draw(rt, "text")
+		q.Before = rapid.OneOf(rapid.String(), rapid.Just(id+"x")).Draw(rt, "text")
 	}
 	return q
 }

@@ -261,6 +261,10 @@ func examPurge(x *exam) {
 		h.Credentials = append(h.Credentials, newKey(h.Team.ID, now))
 	}
 	x.update(x.a, acme.Team.ID, roll)
+	x.update(x.b, gone.Team.ID, func(now time.Time, h *latchkey.Holding) {
+		h.Credentials[0].End(now, "examiner", latchkey.EndedByRoll)
+		h.Credentials[1].End(now, "examiner", latchkey.EndedByRevoke)
+	})
 	x.clock.set(start.Add(time.Hour))
 	_, deletion := x.delete(x.b, gone.Team.ID)
 	x.clock.set(start.Add(2 * time.Hour))
@@ -277,7 +281,10 @@ func examPurge(x *exam) {
 	x.unchanged("nothing ended before", before)
 	x.rule(x.changes(x.b, 1).After == 1, "a purge of nothing does not move the horizon")
 
-	purge(start.Add(time.Hour+time.Microsecond), 3)
+	purge(start.Add(time.Hour), 3)
+	equal(x, "a purge forgets no team that was deleted later", x.changes(x.b, 0).Teams, before.Teams)
+	x.rule(x.changes(x.b, deletion.Revision-1).After == deletion.Revision-1, "the horizon is the highest revision among what was purged")
+	purge(start.Add(time.Hour+time.Microsecond), 0)
 	after := x.changes(x.b, 0)
 	x.rule(after.Revision == before.Revision && after.ChangeID == before.ChangeID, "a purge is no change: revision %d became %d", before.Revision, after.Revision)
 	left := slices.DeleteFunc(slices.Clone(before.Credentials), func(c latchkey.Credential) bool {

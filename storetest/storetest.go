@@ -38,6 +38,7 @@ var exams = []struct {
 	{"Genesis", examGenesis},
 	{"CreateTeam", examCreateTeam},
 	{"UpdateTeam", examUpdateTeam},
+	{"AlteredFields", examAlteredFields},
 	{"EditErrorChangesNothing", examEditError},
 	{"EndedContextChangesNothing", examEndedContext},
 	{"IllegalEdits", examIllegalEdits},

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,6 +104,34 @@ func examUpdateTeam(x *exam) {
 			return nil
 		})
 		x.rule(errors.Is(err, latchkey.ErrNotFound), "UpdateTeam of an unknown ID is ErrNotFound, not %v", err)
+	}
+}
+
+// examAlteredFields alters one thing at a time.
+func examAlteredFields(x *exam) {
+	h, _ := x.create(x.a, "acme")
+	later := x.clock.stop().Add(time.Hour)
+	for _, c := range []struct {
+		field string
+		alter func(c *latchkey.Credential)
+	}{
+		{"Digest", func(c *latchkey.Credential) { c.Digest[0]++ }},
+		{"Sealed", func(c *latchkey.Credential) { c.Sealed[0]++ }},
+		{"Created", func(c *latchkey.Credential) { c.Created = later }},
+		{"CreatedBy", func(c *latchkey.Credential) { c.CreatedBy = "somebody" }},
+		{"Until", func(c *latchkey.Credential) { c.Until = later }},
+		{"Until, to none", func(c *latchkey.Credential) { c.Until = time.Time{} }},
+		{"Ended", func(c *latchkey.Credential) { c.Ended, c.Sealed = later, nil }},
+	} {
+		want := h.Credentials[0]
+		want.Sealed = slices.Clone(want.Sealed)
+		c.alter(&want)
+		_, change := x.update(x.b, h.Team.ID, func(_ time.Time, h *latchkey.Holding) { c.alter(&h.Credentials[0]) })
+		want.Revision = change.Revision
+		got, err := x.a.Credential(x.Context(), want.ID)
+		x.must("read credential", err)
+		equal(x, "what an edit altered is written: "+c.field, got, want)
+		h.Credentials[0] = got
 	}
 }
 
