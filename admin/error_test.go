@@ -161,7 +161,7 @@ func TestLostAnswers(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		},
 		"no JSON":         func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "k") },
-		"somebody else's": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", 502) },
+		"somebody else's": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", http.StatusBadGateway) },
 		"no settlement":   func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, whole) },
 	} {
 		t.Run(name, func(t *testing.T) {

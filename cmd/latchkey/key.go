@@ -101,24 +101,7 @@ func (c *keyRetire) Run(s *session) error {
 	})
 }
 
-// noValues catches values that were typed where they stay in a shell's history:
-// they are refused, and not repeated.
-type noValues struct {
-	Values []string `arg:"" optional:"" hidden:""`
-}
-
-// Validate refuses values.
-func (v *noValues) Validate() error {
-	if len(v.Values) > 0 {
-		return usageError("a credential is read from standard input, never from the command line, where others can see it; if that was one, it is known now")
-	}
-	return nil
-}
-
-type keyImport struct {
-	teamArg
-	noValues
-}
+type keyImport struct{ teamArg }
 
 // Run imports an API key.
 func (c *keyImport) Run(s *session) error {

@@ -111,7 +111,8 @@ func report(stderr io.Writer, err error) int {
 	)
 	switch {
 	case errors.As(err, &parse):
-		code, hint = exitUsage, helpFor(parse)
+		code = exitUsage
+		hint, err = mistyped(parse)
 	case errors.As(err, &usage):
 		code = exitUsage
 	case errors.As(err, &said) && said.Code == latchkey.CodeInvalidRequest:
@@ -132,12 +133,22 @@ func report(stderr io.Writer, err error) int {
 	return code
 }
 
-// helpFor returns the command that explains what was typed wrongly.
-func helpFor(e *kong.ParseError) string {
-	if e.Context != nil && e.Context.Selected() != nil {
-		return e.Context.Selected().FullPath() + " --help"
+// mistyped returns what is wrong with a command line, and which command explains
+// it. One argument too many is not repeated: it may be a credential
+// that somebody took for one.
+func mistyped(e *kong.ParseError) (hint string, err error) {
+	if e.Context == nil || e.Context.Selected() == nil {
+		return "latchkey --help", e
 	}
-	return "latchkey --help"
+	selected := e.Context.Selected()
+	hint = selected.FullPath() + " --help"
+	switch {
+	case !selected.Leaf() || !strings.HasPrefix(e.Error(), "unexpected argument "):
+		return hint, e
+	case selected.Name == "import":
+		return hint, errors.New("a credential is read from standard input, never from the command line, where others can see it")
+	}
+	return hint, errors.New("there is one argument too many")
 }
 
 // A usageMistake is a command line that cannot be used.

@@ -45,7 +45,6 @@ func (c *secretCreate) Run(s *session) error {
 type secretImport struct {
 	teamArg
 	ID string `required:"" placeholder:"ID" help:"The API Secret ID: visible ASCII without |."`
-	noValues
 }
 
 // Run imports an API secret.

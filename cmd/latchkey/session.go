@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -39,6 +40,7 @@ type session struct {
 func (s *session) call(do func(context.Context, *admin.Client) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the command, whatever it waits for
 	var err error
 	for range attempts {
 		var (
@@ -76,11 +78,13 @@ func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect fu
 		a := &admin.API{Keyring: n.keyring, Records: n.records, Version: version()}
 		return admin.Local(a.Handler()), n.Close, nil
 	}
-	// A server may have come up while we waited for the lock that it held.
-	if ping(ctx, server) == nil {
-		return server, func() error { return nil }, nil
-	}
-	if !errors.Is(silence, admin.ErrNoServer) {
+	switch {
+	case errors.Is(silence, admin.ErrNoServer):
+		// One may have come up while we waited for the lock that it held.
+		if ping(ctx, server) == nil {
+			return server, func() error { return nil }, nil
+		}
+	case !errors.Is(silence, fs.ErrPermission):
 		err = fmt.Errorf("%w; its server does not answer: %w", err, silence)
 	}
 	return nil, nil, err

@@ -1,0 +1,92 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal returns a pseudo-terminal: our end, and the command's.
+func openTerminal(t *testing.T) (ours, theirs *os.File) {
+	t.Helper()
+	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ours.Close() })
+	if err := unix.IoctlSetPointerInt(int(ours.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(ours.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = theirs.Close() })
+	return ours, theirs
+}
+
+// echoes reports whether a terminal shows what is typed.
+func echoes(t *testing.T, terminal *os.File) bool {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}
+
+// A value is typed at a prompt that does not show it, and the terminal is given
+// back as it was, whatever ends the prompt.
+func TestHiddenPrompt(t *testing.T) {
+	for name, end := range map[string]func(terminal *os.File, p *os.Process) error{
+		"typed": func(terminal *os.File, _ *os.Process) error {
+			_, err := terminal.WriteString("0123456789abcdef\n")
+			return err
+		},
+		"interrupted": func(_ *os.File, p *os.Process) error { return p.Signal(syscall.SIGINT) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ours, theirs := openTerminal(t)
+			c := command(t, "key", "import", "acme", "--data", t.TempDir()+"/none")
+			var output bytes.Buffer
+			c.Stdin, c.Stdout, c.Stderr = theirs, &output, &output
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			deadline := time.Now().Add(patience)
+			for echoes(t, ours) {
+				if time.Now().After(deadline) {
+					t.Fatal("the terminal still shows what is typed")
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if err := end(ours, c.Process); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Wait(); c.ProcessState.ExitCode() != exitFailed {
+				t.Errorf("ended with %v, want exit code 1", err)
+			}
+			if !echoes(t, ours) {
+				t.Error("the terminal is left silent")
+			}
+			if !strings.HasPrefix(output.String(), "API key (not shown): \nlatchkey: ") {
+				t.Errorf("output %q does not begin with the prompt", output.String())
+			}
+			if strings.Contains(output.String(), "0123456789abcdef") {
+				t.Error("the output repeats what was typed")
+			}
+		})
+	}
+}
