@@ -6,24 +6,37 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
 )
+
+var hexForm = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 // signedWith finds out by trial which mistake made a signature wrong. The
 // tries are few and fixed, so that a wrong token costs a bounded time.
 func signedWith(compact, id, key string) (mistake, mend string) {
 	const right = "Sign with the API Secret ID, two bars and the API Secret Key, as they are: ID||KEY."
 	cut := strings.LastIndexByte(compact, '.')
-	signature, err := base64.RawURLEncoding.DecodeString(compact[cut+1:])
-	if err != nil || len(signature) != sha256.Size {
-		return fmt.Sprintf("The signature has %d bytes; one by HS256 has %d.", len(signature), sha256.Size), "Is the token complete?"
+	input, part := compact[:cut], compact[cut+1:]
+	signature, err := base64.RawURLEncoding.DecodeString(part)
+	switch {
+	case hexForm.MatchString(part), err == nil && hexForm.Match(signature):
+		return "The signature is in hexadecimal.", "Encode the 32 bytes of the HMAC in base64url (with openssl: -binary, not -hex)."
+	case err != nil || len(signature) != sha256.Size:
+		return fmt.Sprintf("The signature has %d bytes; one by HS256 has %d.", len(signature), sha256.Size), "Is the token complete, and signed by HS256?"
+	}
+	signs := func(secret, input string) bool {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte(input))
+		return hmac.Equal(mac.Sum(nil), signature)
 	}
 	for _, try := range wrongKeys(id, key) {
-		mac := hmac.New(sha256.New, []byte(try.key))
-		mac.Write([]byte(compact[:cut]))
-		if hmac.Equal(mac.Sum(nil), signature) {
+		if signs(try.key, input) {
 			return "The token is signed with " + try.what + ".", right
 		}
+	}
+	if signs(id+"||"+key, input+"\n") {
+		return "The signature is made over header.payload and a line break.", "Leave the line break out: printf or echo -n in place of echo."
 	}
 	return "The signature is not made with this API secret's ID||KEY.",
 		right + " Is the API Secret Key the one that belongs to this ID, and was the token left as it was signed?"
@@ -41,10 +54,13 @@ func wrongKeys(id, key string) []wrongKey {
 		{"ID|KEY, with one bar in place of two", id + "|" + key},
 		{"IDKEY, without the two bars", id + key},
 		{"KEY||ID, the wrong way round", key + "||" + id},
+		{"ID || KEY, with spaces around the bars", id + " || " + key},
 		{"ID||, without the key", id + "||"},
 		{"||KEY, without the ID", "||" + key},
 		{"an empty secret", ""},
 		{"ID||KEY in base64", base64.StdEncoding.EncodeToString([]byte(secret))},
+		{"ID||KEY in base64", base64.RawStdEncoding.EncodeToString([]byte(secret))},
+		{"ID||KEY in base64url", base64.URLEncoding.EncodeToString([]byte(secret))},
 		{"ID||KEY in base64url", base64.RawURLEncoding.EncodeToString([]byte(secret))},
 		{"ID||KEY in hexadecimal", hex.EncodeToString([]byte(secret))},
 		{"ID||KEY and a newline (use printf or echo -n)", secret + "\n"},
@@ -54,6 +70,7 @@ func wrongKeys(id, key string) []wrongKey {
 		{"ID||KEY in lower case", strings.ToLower(secret)},
 		{"the API Secret Key alone, and a newline", key + "\n"},
 		{"the API Secret Key in base64", base64.StdEncoding.EncodeToString([]byte(key))},
+		{"the API Secret Key in hexadecimal", hex.EncodeToString([]byte(key))},
 	}
 	// Libraries that take a secret "in base64" decode what was not encoded.
 	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding} {

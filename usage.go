@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// MaxCallers is how many callers of one credential are told apart in a day; all
-// others are counted together.
+// MaxCallers is how many callers of one credential are told apart in a day,
+// those that come first; all others are counted together.
 const MaxCallers = 100
 
 // A Caller is a program that uses a credential, as far as it can be told apart
-// from others.
+// from others. The zero Caller stands for all those beyond [MaxCallers].
 type Caller struct {
-	ClientIP  string // empty, with an empty UserAgent: all callers beyond [MaxCallers]
+	ClientIP  string
 	UserAgent string
 	Auth      Method
 }
@@ -31,16 +31,22 @@ type Usage struct {
 
 // A UsageStore keeps who uses what.
 type UsageStore interface {
+	UsageReader
+
 	// AddUsage adds counts to what is there, in one transaction, and moves
 	// Last forward. A credential has at most MaxCallers callers a day, and the
 	// one for all others.
 	AddUsage(ctx context.Context, add []Usage) error
+}
 
-	// Usage returns the usage of credentials since a day, summed over the
-	// days (Day is then the last), most used first.
+// A UsageReader tells who uses what.
+type UsageReader interface {
+	// Usage returns the usage of credentials since the day of a time, summed
+	// over the days (Day is then the last), most used first.
 	Usage(ctx context.Context, credentialIDs []string, since time.Time) ([]Usage, error)
 
-	// DeadInUse returns the usage since a time of a team's credentials that
-	// are dead, those sent last first.
+	// DeadInUse returns the usage of a team's credentials that are dead by
+	// callers who were refused, and who sent them at or after a time, those
+	// that did last first. Counts are of whole days, and summed as in Usage.
 	DeadInUse(ctx context.Context, teamID string, since time.Time) ([]Usage, error)
 }

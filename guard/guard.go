@@ -30,6 +30,11 @@ type Guard struct {
 	// unavailable.
 	Authenticate func(ctx context.Context, fields []string) (latchkey.Principal, error)
 
+	// Diagnose is told of each refusal, before its record begins: the
+	// request's ID and its Authorization fields, which it must not keep. It
+	// must not block. Nil: nobody is told.
+	Diagnose func(requestID string, fields []string)
+
 	Recorder latchkey.Recorder // takes a record of each response; nil: nobody does
 	Problems problem.Writer    // writes the refusals
 	Node     string            // the name of this node, for the records
@@ -125,6 +130,9 @@ func (g *Guard) judge(x *exchange) (latchkey.Principal, error) {
 		return p, nil
 	case errors.As(err, &denial):
 		x.deny(denial)
+		if g.Diagnose != nil {
+			g.Diagnose(x.record.RequestID, fields)
+		}
 		return latchkey.Principal{}, denial
 	case errors.As(err, &unavailable):
 		x.cannotTell(unavailable)

@@ -29,10 +29,17 @@ const (
 	DefaultMaxWaiting = 100_000
 )
 
-// A Journal is a [latchkey.Recorder] and a [latchkey.RecordReader]. Make it
-// with [New]; it is safe for concurrent use.
+// A Store is where a journal writes to.
+type Store interface {
+	latchkey.RecordStore
+	latchkey.UsageStore
+}
+
+// A Journal is a [latchkey.Recorder], a [latchkey.RecordReader] and a
+// [latchkey.UsageReader]. Make it with [New]; it is safe for concurrent use.
 type Journal struct {
 	store      latchkey.RecordStore
+	callers    *Callers
 	logger     *slog.Logger
 	maxWaiting int
 
@@ -50,7 +57,7 @@ type Journal struct {
 // New returns a journal that writes to store. maxWaiting bounds the memory: so
 // many ended records are held while the store does not take them; 0 means
 // [DefaultMaxWaiting]. A nil logger means slog.Default().
-func New(store latchkey.RecordStore, maxWaiting int, logger *slog.Logger) *Journal {
+func New(store Store, maxWaiting int, logger *slog.Logger) *Journal {
 	if maxWaiting == 0 {
 		maxWaiting = DefaultMaxWaiting
 	}
@@ -58,7 +65,7 @@ func New(store latchkey.RecordStore, maxWaiting int, logger *slog.Logger) *Journ
 		logger = slog.Default()
 	}
 	j := &Journal{
-		store: store, logger: logger, maxWaiting: maxWaiting,
+		store: store, callers: NewCallers(store, logger), logger: logger, maxWaiting: maxWaiting,
 		open:    make(map[string]latchkey.Record),
 		waiting: make(map[string]latchkey.Record),
 		wake:    make(chan struct{}, 1),
@@ -71,6 +78,7 @@ func New(store latchkey.RecordStore, maxWaiting int, logger *slog.Logger) *Journ
 
 // Begin takes a record whose response is about to leave.
 func (j *Journal) Begin(r latchkey.Record) {
+	j.callers.Count(&r)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.open[r.RequestID] = r
@@ -164,6 +172,7 @@ func (j *Journal) written(n int) {
 func (j *Journal) Close(ctx context.Context) error {
 	close(j.stop)
 	<-j.done
+	callersErr := j.callers.Close(ctx)
 	j.mu.Lock()
 	for id, r := range j.open {
 		delete(j.open, id)
@@ -172,9 +181,9 @@ func (j *Journal) Close(ctx context.Context) error {
 	}
 	j.mu.Unlock()
 	if err := j.flush(ctx); err != nil {
-		return fmt.Errorf("%d records were not written: %w", len(j.queue), err)
+		return errors.Join(fmt.Errorf("%d records were not written: %w", len(j.queue), err), callersErr)
 	}
-	return nil
+	return callersErr
 }
 
 // Record finds a record by its request ID, written or not.

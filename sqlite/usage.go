@@ -28,7 +28,8 @@ func addUsage(ctx context.Context, q querier, u latchkey.Usage) error {
 	day := u.Day.UTC().Truncate(24 * time.Hour).UnixMicro()
 	var there, count int
 	err := q.QueryRowContext(ctx, `
-		SELECT count(*) FILTER (WHERE client_ip = ?3 AND user_agent = ?4 AND auth = ?5), count(*)
+		SELECT count(*) FILTER (WHERE client_ip = ?3 AND user_agent = ?4 AND auth = ?5),
+			count(*) FILTER (WHERE client_ip || user_agent || auth <> '')
 		FROM usage WHERE credential_id = ?1 AND day = ?2`,
 		u.CredentialID, day, u.Caller.ClientIP, u.Caller.UserAgent, string(u.Caller.Auth)).Scan(&there, &count)
 	if err != nil {
