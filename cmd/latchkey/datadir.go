@@ -47,14 +47,15 @@ func socketPath(data string) string { return filepath.Join(data, "latchkey.sock"
 // A node is an open data directory and all that works on it, for a server or
 // for one command. It holds the directory's lock until it is closed.
 type node struct {
-	name    string
-	keyring *latchkey.Keyring
-	records latchkey.RecordReader
-	journal *journal.Journal
-	replica *replica.Replica
-	store   *sqlite.Store
-	lock    *os.File
-	first   *latchkey.NewTeam // set if this process made the store
+	name      string
+	keyring   *latchkey.Keyring
+	records   latchkey.RecordReader
+	journal   *journal.Journal
+	diagnoser *journal.Diagnoser // in front of the journal
+	replica   *replica.Replica
+	store     *sqlite.Store
+	lock      *os.File
+	first     *latchkey.NewTeam // set if this process made the store
 }
 
 // openNode opens the data directory under its lock, with everything in it:
@@ -96,6 +97,9 @@ func openNode(ctx context.Context, c nodeConfig) (_ *node, err error) {
 		return nil, err
 	}
 	n.journal = journal.New(n.store, 0, c.Logger)
+	n.diagnoser = journal.NewDiagnoser(n.journal, func(ctx context.Context, fields []string) latchkey.Explanation {
+		return n.keyring.Explain(ctx, latchkey.Question{Fields: fields})
+	})
 	n.records = n.journal
 	return n, nil
 }
@@ -163,6 +167,9 @@ func (n *node) genesis(sealer *latchkey.Sealer, c *nodeConfig, now time.Time) (l
 // Close writes the records that wait, and gives the data directory free.
 func (n *node) Close() error {
 	var errs []error
+	if n.diagnoser != nil {
+		n.diagnoser.Close()
+	}
 	if n.replica != nil {
 		n.replica.Close()
 	}
