@@ -243,8 +243,8 @@ func TestOtherPlaces(t *testing.T) {
 		for name, request := range map[string]string{
 			"trailer": "POST /" + head + "Transfer-Encoding: chunked\r\nTrailer: Authorization\r\n\r\n" +
 				"1\r\nx\r\n0\r\n" + authorization(d.bearer()) + "\r\n",
-			"query":   "GET /?" + form + head + "\r\n",
-			"form":    "POST /" + head + "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " +
+			"query": "GET /?" + form + head + "\r\n",
+			"form": "POST /" + head + "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " +
 				strconv.Itoa(len(form)) + "\r\n\r\n" + form,
 			"user":    "GET http://" + d.key + "@api.test/" + head + "\r\n",
 			"OPTIONS": "OPTIONS /" + head + "Origin: http://evil.test\r\nAccess-Control-Request-Method: GET\r\n\r\n",

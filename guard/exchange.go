@@ -29,6 +29,7 @@ type exchange struct {
 	start    time.Time
 	answered bool // the status line of the final response is out, or the connection hijacked
 	hijacked bool
+	proxied  bool        // by a gateway
 	lost     atomic.Bool // a write of the response failed
 
 	in, out atomic.Int64 // bytes of the bodies, or of a tunnel

@@ -125,6 +125,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header = r.Header.Clone()
 		r.Header.Del("Upgrade")
 	}
+	exchangeFrom(r.Context()).proxied = true
 	p.reverse.ServeHTTP(w, r)
 }
 

@@ -201,7 +201,9 @@ func TestRecord(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusTeapot)
 			fmt.Fprint(w, "short and stout")
-		}, func(g *guard.Guard, _ *guard.Gateway) { g.Now = func() time.Time { at = at.Add(time.Millisecond); return at } })
+		}, func(g *guard.Guard, _ *guard.Gateway) {
+			g.Now = func() time.Time { at = at.Add(time.Millisecond); return at }
+		})
 		trace := strings.Repeat("0af7651916cd43dd", 2)
 		path := "/a%2Fb/" + strings.Repeat("p", 3000)
 		got := d.raw(t, "POST "+path+"?secret="+d.key+" HTTP/1.1\r\nHost: API.test:80\r\nContent-Length: 7\r\nCookie: c="+d.key+"\r\n"+

@@ -32,10 +32,16 @@ func (x *exchange) hijack(conn net.Conn, rw *bufio.ReadWriter, err error) (net.C
 		x.stamp() // for a handler that writes the header map itself
 		x.answered = true
 	}
-	// What the client sent ahead stays buffered, where handlers look for it.
+	// What the client sent ahead stays buffered, where handlers look for it;
+	// but httputil.ReverseProxy looks at the connection only.
 	ahead := rw.Reader.Buffered()
 	r := bufio.NewReaderSize(&countedReader{rw.Reader, &x.in}, rw.Reader.Size())
-	_, _ = r.Peek(ahead)
+	if x.proxied {
+		t.ahead = make([]byte, ahead)
+		_, _ = io.ReadFull(rw.Reader, t.ahead)
+	} else {
+		_, _ = r.Peek(ahead)
+	}
 	rw = bufio.NewReadWriter(r, bufio.NewWriterSize(t, rw.Writer.Size()))
 	if c, ok := conn.(closeWriter); ok {
 		return &halfTunnel{t, c}, rw, nil
@@ -51,7 +57,8 @@ type closeWriter interface{ CloseWrite() error }
 // ends would come after the record.
 type tunnel struct {
 	net.Conn
-	x *exchange
+	x     *exchange
+	ahead []byte // to be read before the connection
 
 	begun atomic.Bool // the final response's header is out: the rest just passes
 	mu    sync.Mutex
@@ -72,6 +79,12 @@ func (t *halfTunnel) CloseWrite() error { return t.half.CloseWrite() }
 func (t *tunnel) NetConn() net.Conn { return t.Conn }
 
 func (t *tunnel) Read(p []byte) (int, error) {
+	if len(t.ahead) > 0 {
+		n := copy(p, t.ahead)
+		t.ahead = t.ahead[n:]
+		t.x.in.Add(int64(n))
+		return n, nil
+	}
 	n, err := t.Conn.Read(p)
 	t.x.in.Add(int64(n))
 	return n, err
