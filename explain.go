@@ -226,6 +226,8 @@ func wrongCharacters(scheme, token string) (mistake, mend string) {
 		return "What follows Basic is not encoded.", "Encode KEY and a colon in base64, or let your HTTP library do so (with curl: -u \"KEY:\")."
 	case strings.Contains(token, ","):
 		return "There is a comma in the credential.", "Send one credential, and no parameters."
+	case strings.ContainsAny(token, "\r\n"):
+		return "There is a line break in the credential.", "Was it copied from text that was wrapped?"
 	case strings.ContainsFunc(token, outside):
 		return "There is a character in the credential that is not visible ASCII.", "Was it copied with a line break, an ellipsis (…) or typographic quotes?"
 	case spaced:

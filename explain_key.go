@@ -46,22 +46,14 @@ func (e *Explanation) explainBasic(q *Question, token string) Explanation {
 	return e.fail(denial.Reason, mistake, mend)
 }
 
-// apiKey returns what the asker knows of a key.
-func (q *Question) apiKey(value string) Known {
-	switch {
-	case q.APIKey == nil:
-		return Known{}
-	case len(value) > maxKeyBytes:
-		return Known{Reason: ReasonKeyUnknown} // no such key can exist
-	}
-	return q.APIKey(DigestOf([]byte(value)))
-}
-
 const currentKey = "Settings → Integrations, or latchkey key show TEAM"
 
 // explainKey is about an API key's value, however it was sent.
 func (e *Explanation) explainKey(q *Question, value string) Explanation {
-	known := q.apiKey(value)
+	var known Known
+	if q.APIKey != nil {
+		known = q.APIKey(DigestOf([]byte(value)))
+	}
 	switch known.Reason {
 	case ReasonOK:
 		e.fact("%s", strings.TrimSpace("It is a live API key. "+known.Words))

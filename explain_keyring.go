@@ -50,7 +50,7 @@ func (k *Keyring) knownSecret(ctx context.Context, id string) Known {
 	}
 	// The replica keeps no API Secret Key that could be read back.
 	c, err := k.Store.Credential(ctx, id)
-	if err != nil || !c.Live() {
+	if err != nil {
 		return Known{}
 	}
 	key, err := k.Sealer.Open(&c)
