@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"latchkey/jwt"
 )
 
 // settleTime bounds a change and its settling together. It is far above what
@@ -302,12 +300,6 @@ func (k *Keyring) EndOverlaps(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// SignToken returns a JWT for an API secret, signed at the given time: it lives
-// for five minutes.
-func SignToken(id string, key Secret, at time.Time) Secret {
-	return NewSecret(jwt.Sign(id, key.Reveal(), at))
 }
 
 // CreateSecret gives a team another API secret. A team that has as many as it

@@ -26,11 +26,12 @@ var plan = map[string][]string{
 	"latchkey/sqlite":   {"latchkey"},
 	"latchkey/admin":    {"latchkey", "latchkey/problem"},
 	"latchkey/contacts": {"latchkey", "latchkey/problem"},
+	"latchkey/console":  {"latchkey", "latchkey/problem"},
 
 	"latchkey/storetest": {"latchkey"}, // for tests of the stores only
 
 	"latchkey/cmd/latchkey": {
-		"latchkey", "latchkey/admin", "latchkey/client", "latchkey/contacts", "latchkey/guard", "latchkey/journal",
+		"latchkey", "latchkey/admin", "latchkey/client", "latchkey/console", "latchkey/contacts", "latchkey/guard", "latchkey/journal",
 		"latchkey/jwt", "latchkey/problem", "latchkey/replica", "latchkey/sqlite",
 	},
 }

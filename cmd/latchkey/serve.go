@@ -58,6 +58,8 @@ type serveCmd struct {
 	KeyPrefix      string        `default:"lk_" env:"LATCHKEY_KEY_PREFIX" help:"Beginning of new API keys. Default: ${default}."`
 	Node           string        `env:"LATCHKEY_NODE" placeholder:"NAME" help:"This node's name, in records and rolls. Default: the host's."`
 
+	consoleFlags `embed:""`
+
 	Drain        time.Duration `default:"10s" env:"LATCHKEY_DRAIN" placeholder:"DURATION" help:"How long requests may go on after SIGTERM. Default: ${default}."`
 	PrintSecrets bool          `help:"On the first start, print the first team's credentials even if standard output is not a terminal."`
 }
@@ -84,8 +86,14 @@ func (c *serveCmd) Run(g *globals) error {
 		return errors.Join(err, n.Close())
 	}
 	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), n.name, g.Data)
+	if s.console != nil {
+		fmt.Fprintf(os.Stderr, "latchkey: console on %s\n", s.console.url())
+	}
 	if n.first != nil {
 		printFirst(os.Stdout, c.PrintSecrets || term.IsTerminal(int(os.Stdout.Fd())), s.url, c.Upstream != "", g, n.first)
+		if err := s.console.printSetup(ctx, os.Stdout); err != nil {
+			return errors.Join(err, n.Close())
+		}
 	}
 	return errors.Join(s.run(ctx, c.Drain), n.Close())
 }
@@ -119,7 +127,7 @@ func (c *serveCmd) check() error {
 	if err := latchkey.ValidKeyPrefix(c.KeyPrefix); err != nil {
 		return usageError("--key-prefix: %v", err)
 	}
-	return nil
+	return c.consoleFlags.check(c.TLSCert != "")
 }
 
 func isLoopback(host string) bool {
@@ -150,13 +158,14 @@ func (c *serveCmd) prefixes() ([]netip.Prefix, error) {
 
 // A server is the listeners of a node.
 type server struct {
-	node   *node
-	url    string // of the API, as a caller reaches it
-	api    *http.Server
-	apiLn  net.Listener
-	admin  *http.Server
-	sock   net.Listener
-	logger *slog.Logger
+	node    *node
+	url     string // of the API, as a caller reaches it
+	api     *http.Server
+	apiLn   net.Listener
+	admin   *http.Server
+	sock    net.Listener
+	console *consoleServer // nil if it is off
+	logger  *slog.Logger
 }
 
 func (c *serveCmd) newServer(n *node, g *globals, logger *slog.Logger) (*server, error) {
@@ -190,6 +199,13 @@ func (c *serveCmd) newServer(n *node, g *globals, logger *slog.Logger) (*server,
 		return nil, errors.Join(err, s.apiLn.Close())
 	}
 	s.url = scheme + "://" + s.apiLn.Addr().String()
+	path := "/v1/contacts"
+	if c.Upstream != "" {
+		path = "/"
+	}
+	if s.console, err = c.newConsole(n, s.url+path, s.api.TLSConfig, logger); err != nil {
+		return nil, errors.Join(err, s.apiLn.Close(), s.sock.Close())
+	}
 	return s, nil
 }
 
@@ -254,9 +270,12 @@ func (s *server) run(ctx context.Context, drain time.Duration) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.node.replica.Run(ctx) })
 	background.Go(func() { s.keepHouse(ctx) })
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- s.serveAPI() }()
 	go func() { failed <- s.admin.Serve(s.sock) }()
+	if s.console != nil {
+		go func() { failed <- s.console.serve() }()
+	}
 
 	var err error
 	select {
@@ -294,6 +313,7 @@ func (s *server) shutdown(drain time.Duration) {
 		s.logger.Warn("requests were still under way when the time to drain was over", "drain", drain)
 		_ = s.api.Close()
 	}
+	s.console.shutdown(ctx)
 	if err := s.admin.Shutdown(ctx); err != nil {
 		_ = s.admin.Close()
 	}

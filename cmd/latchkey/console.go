@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"latchkey/console"
+)
+
+// defaultConsole is where the console is, unless told otherwise.
+const defaultConsole = "127.0.0.1:8081"
+
+// formTimeout bounds how long a browser may take to send a form.
+const formTimeout = 30 * time.Second
+
+// consoleFlags are the flags of the console's listener.
+type consoleFlags struct {
+	Console    *string `env:"LATCHKEY_CONSOLE" placeholder:"ADDR" help:"Address of the console. Loopback, or any with --tls-cert; \"\" turns it off. Default: 127.0.0.1:8081, or another port if that is taken."`
+	ConsoleURL string  `name:"console-url" env:"LATCHKEY_CONSOLE_URL" placeholder:"URL" help:"Origin by which browsers reach the console: what links carry. Default: the address."`
+}
+
+// addr returns where to listen; "" means nowhere.
+func (c *consoleFlags) addr() string {
+	if c.Console == nil {
+		return defaultConsole
+	}
+	return *c.Console
+}
+
+// check finds what is wrong with the flags. Passwords never travel in clear
+// text: there is no --insecure for the console.
+func (c *consoleFlags) check(withTLS bool) error {
+	if c.ConsoleURL != "" {
+		u, err := url.Parse(c.ConsoleURL)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+			return usageError("--console-url is not an origin such as https://console.example.com")
+		}
+		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			return usageError("--console-url must be https, unless it is loopback: browsers keep no session otherwise")
+		}
+	}
+	if c.addr() == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.addr())
+	if err != nil {
+		return usageError("--console %q is not HOST:PORT", c.addr())
+	}
+	if !withTLS && !isLoopback(host) {
+		return usageError("--console %s is not loopback: it needs --tls-cert and --tls-key (or stay on loopback behind a proxy that does TLS, and give --console-url)", c.addr())
+	}
+	return nil
+}
+
+// A consoleServer is the console's listener. A nil one does nothing.
+type consoleServer struct {
+	console *console.Console
+	server  *http.Server
+	ln      net.Listener
+	logger  *slog.Logger
+}
+
+// newConsole listens, unless the console is off.
+func (c *consoleFlags) newConsole(n *node, apiURL string, tlsConfig *tls.Config, logger *slog.Logger) (*consoleServer, error) {
+	if c.addr() == "" {
+		return nil, nil
+	}
+	ln, err := c.listen()
+	if err != nil {
+		return nil, err
+	}
+	s := &consoleServer{ln: ln, logger: logger}
+	s.console = &console.Console{
+		Keyring: n.keyring, Users: n.store, Sessions: n.store, Records: n.records, Usage: n.store, Tallies: n.store,
+		URL: c.origin(ln.Addr(), tlsConfig != nil), APIURL: apiURL, Logger: logger,
+	}
+	handler, err := s.console.Handler()
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	s.server = &http.Server{
+		Handler: handler, TLSConfig: tlsConfig.Clone(), ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: formTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+	}
+	return s, nil
+}
+
+// listen takes another port if the one that nobody chose is taken.
+func (c *consoleFlags) listen() (net.Listener, error) {
+	ln, err := net.Listen("tcp", c.addr())
+	if c.Console == nil && errors.Is(err, syscall.EADDRINUSE) {
+		fmt.Fprintf(os.Stderr, "latchkey: %s is taken: the console is on another port (choose one with --console)\n", defaultConsole)
+		ln, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen for the console: %w", err)
+	}
+	return ln, nil
+}
+
+// origin is what links carry.
+func (c *consoleFlags) origin(addr net.Addr, withTLS bool) string {
+	if c.ConsoleURL != "" {
+		return strings.TrimSuffix(c.ConsoleURL, "/")
+	}
+	scheme := "http"
+	if withTLS {
+		scheme = "https"
+	}
+	return scheme + "://" + addr.String()
+}
+
+// url returns the console's origin, or "" if it is off.
+func (s *consoleServer) url() string {
+	if s == nil {
+		return ""
+	}
+	return s.console.URL
+}
+
+// printSetup prints the link by which the first admin joins. It is printed to
+// logs too: it dies with its use, and after a day.
+func (s *consoleServer) printSetup(ctx context.Context, w io.Writer) error {
+	if s == nil {
+		return nil
+	}
+	link, err := s.console.SetupLink(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\nSet up the console, in a browser (the link works once, for a day):\n\n  %s\n", link)
+	return err
+}
+
+// serve serves until shutdown.
+func (s *consoleServer) serve() error {
+	if s.server.TLSConfig != nil {
+		return s.server.ServeTLS(s.ln, "", "")
+	}
+	return s.server.Serve(s.ln)
+}
+
+// shutdown lets visits end.
+func (s *consoleServer) shutdown(ctx context.Context) {
+	if s == nil {
+		return
+	}
+	if err := s.server.Shutdown(ctx); err != nil {
+		_ = s.server.Close()
+	}
+}

@@ -1,0 +1,235 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"latchkey"
+)
+
+// A membersPage lists a team's users, and invites more.
+type membersPage struct {
+	Members []memberRow
+	Link    string // of an invitation that was just made; it is shown once
+	LinkFor string
+	Error   string
+	Done    string
+}
+
+type memberRow struct {
+	ID, Email string
+	Role      latchkey.Role
+	Invited   bool // the password was not set yet
+	Self      bool
+	Created   moment
+	By        string
+}
+
+// dones are the sentences that a page begins with after a deed.
+var dones = map[string]string{
+	"removed": "The member is removed, and every session of theirs has ended.",
+	"role":    "The role is changed.",
+}
+
+func (v *visit) members() (answer, error) {
+	return v.membersPage(http.StatusOK, membersPage{Done: dones[v.r.URL.Query().Get("done")]})
+}
+
+func (v *visit) membersPage(status int, p membersPage) (answer, error) {
+	users, err := v.Users.Users(v.ctx(), v.user.TeamID)
+	for _, u := range users {
+		p.Members = append(p.Members, memberRow{
+			ID: u.ID, Email: u.Email, Role: u.Role, Invited: u.Password == "", Self: u.ID == v.user.ID,
+			Created: v.moment(u.Created), By: by(u.CreatedBy),
+		})
+	}
+	return answer{status: status, page: "members", title: "Members", data: p}, err
+}
+
+func roleOf(text string) (latchkey.Role, bool) {
+	role := latchkey.Role(text)
+	return role, role == latchkey.RoleAdmin || role == latchkey.RoleMember
+}
+
+// invite adds a user without a password, and shows the link that sets it.
+func (v *visit) invite() (answer, error) {
+	email, err := latchkey.CanonicalEmail(v.field("email"))
+	if err != nil {
+		return v.membersPage(http.StatusUnprocessableEntity, membersPage{Error: "This is not an e-mail address."})
+	}
+	role, ok := roleOf(v.field("role"))
+	if !ok {
+		return v.membersPage(http.StatusUnprocessableEntity, membersPage{Error: "Choose a role: admin or member."})
+	}
+	token := latchkey.NewLinkToken()
+	user := latchkey.User{ID: latchkey.NewUserID(), Email: email, TeamID: v.user.TeamID, Role: role, Epoch: 1,
+		Created: v.now(), CreatedBy: v.user.Email}
+	err = v.Users.CreateUser(v.ctx(), user, v.invitationFor(user.ID, token),
+		v.event(latchkey.ActionInvite, user.TeamID, email, "as "+string(role)))
+	if errors.Is(err, latchkey.ErrConflict) {
+		return v.membersPage(http.StatusConflict, membersPage{Error: "There is a user with this e-mail address already."})
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return v.membersPage(http.StatusOK, membersPage{Link: v.link("/join", token), LinkFor: email})
+}
+
+func (v *visit) invitationFor(userID string, token latchkey.Secret) *latchkey.Invitation {
+	return &latchkey.Invitation{
+		Digest: latchkey.DigestOf([]byte(token.Reveal())), UserID: userID, Expires: v.now().Add(InviteTime),
+	}
+}
+
+// newLink makes another link for a member: for one who lost the first, or the
+// password.
+func (v *visit) newLink() (answer, error) {
+	user, err := v.member()
+	if err != nil {
+		return answer{}, err
+	}
+	token := latchkey.NewLinkToken()
+	err = v.Users.Invite(v.ctx(), *v.invitationFor(user.ID, token),
+		v.event(latchkey.ActionInvite, user.TeamID, user.Email, "a new link"))
+	if err != nil {
+		return answer{}, err
+	}
+	return v.membersPage(http.StatusOK, membersPage{Link: v.link("/join", token), LinkFor: user.Email})
+}
+
+// member finds the user that a form is about. One of another team is as unknown
+// as one that never was.
+func (v *visit) member() (latchkey.User, error) {
+	user, err := v.Users.User(v.ctx(), v.field("id"))
+	if err == nil && user.TeamID != v.user.TeamID {
+		err = latchkey.NotFound("user", v.field("id"))
+	}
+	return user, err
+}
+
+// lastAdmin reports whether nobody but the user could manage the team.
+func (v *visit) lastAdmin(id string) (bool, error) {
+	users, err := v.Users.Users(v.ctx(), v.user.TeamID)
+	other := slices.ContainsFunc(users, func(u latchkey.User) bool {
+		return u.ID != id && u.Role == latchkey.RoleAdmin && u.Password != ""
+	})
+	return !other, err
+}
+
+const lastAdminWords = "This is the team's last admin. Make another member an admin first."
+
+func (v *visit) changeRole() (answer, error) {
+	user, err := v.member()
+	if err != nil {
+		return answer{}, err
+	}
+	role, ok := roleOf(v.field("role"))
+	if !ok {
+		return v.membersPage(http.StatusUnprocessableEntity, membersPage{Error: "Choose a role: admin or member."})
+	}
+	if user.Role == latchkey.RoleAdmin && role != latchkey.RoleAdmin {
+		if last, err := v.lastAdmin(user.ID); err != nil || last {
+			if err != nil {
+				return answer{}, err
+			}
+			return v.membersPage(http.StatusConflict, membersPage{Error: lastAdminWords})
+		}
+	}
+	_, err = v.Users.UpdateUser(v.ctx(), user.ID, func(u *latchkey.User) error {
+		u.Role = role
+		return nil
+	}, v.event(latchkey.ActionRole, user.TeamID, user.Email, string(role)+", before "+string(user.Role)))
+	if err != nil {
+		return answer{}, err
+	}
+	if user.ID == v.user.ID {
+		return answer{location: "/"}, nil
+	}
+	return answer{location: "/settings/members?done=role"}, nil
+}
+
+// remove ends a member, and every session of theirs.
+func (v *visit) remove() (answer, error) {
+	user, err := v.member()
+	if err != nil {
+		return answer{}, err
+	}
+	if user.Role == latchkey.RoleAdmin {
+		if last, err := v.lastAdmin(user.ID); err != nil || last {
+			if err != nil {
+				return answer{}, err
+			}
+			return v.membersPage(http.StatusConflict, membersPage{Error: lastAdminWords})
+		}
+	}
+	_, err = v.Users.UpdateUser(v.ctx(), user.ID, func(u *latchkey.User) error {
+		u.Removed = v.now()
+		u.Epoch++
+		return nil
+	}, v.event(latchkey.ActionRemove, user.TeamID, user.Email, ""))
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{location: "/settings/members?done=removed"}, nil
+}
+
+// An auditPage is who did what.
+type auditPage struct {
+	Rows   []auditRow
+	Older  string
+	Newest string
+}
+
+type auditRow struct {
+	When                             moment
+	Who, From, What, Subject, Detail string
+}
+
+func (v *visit) audit() (answer, error) {
+	before := v.r.URL.Query().Get("before")
+	events, err := v.Keyring.Audit.Events(v.ctx(), v.user.TeamID, before, pageRows+1)
+	if err != nil {
+		return answer{}, err
+	}
+	p := auditPage{}
+	if before != "" {
+		p.Newest = "/settings/audit"
+	}
+	if len(events) > pageRows {
+		events = events[:pageRows]
+		p.Older = "/settings/audit?before=" + events[pageRows-1].ID
+	}
+	for _, e := range events {
+		p.Rows = append(p.Rows, auditRow{
+			When: v.moment(e.Time), Who: cut(120, e.Actor.Name), From: cut(60, e.Actor.Source), What: actionWords(e.Action),
+			Subject: cut(120, e.Subject), Detail: cut(240, e.Detail),
+		})
+	}
+	return answer{page: "audit", title: "Audit", data: p}, nil
+}
+
+// actionWords says what was done.
+func actionWords(a latchkey.Action) string {
+	words := map[latchkey.Action]string{
+		latchkey.ActionTeamCreate: "made the team", latchkey.ActionTeamRename: "renamed the team",
+		latchkey.ActionTeamDisable: "disabled the team", latchkey.ActionTeamEnable: "enabled the team",
+		latchkey.ActionTeamDelete: "deleted the team",
+		latchkey.ActionKeyReveal:  "revealed the API key", latchkey.ActionKeyRoll: "rolled the API key",
+		latchkey.ActionKeyImport: "imported an API key", latchkey.ActionKeyRetire: "ended the old API key",
+		latchkey.ActionOverlapEnd:   "ended the old API key when its time was over",
+		latchkey.ActionSecretCreate: "made an API secret", latchkey.ActionSecretImport: "imported an API secret",
+		latchkey.ActionSecretReveal: "revealed an API secret", latchkey.ActionSecretRevoke: "revoked an API secret",
+		latchkey.ActionCopy: "copied a credential", latchkey.ActionSetup: "set up the console",
+		latchkey.ActionInvite: "invited", latchkey.ActionJoin: "joined", latchkey.ActionLogin: "logged in",
+		latchkey.ActionLoginFailed: "failed to give the password", latchkey.ActionLogout: "logged out",
+		latchkey.ActionPassword: "changed the password", latchkey.ActionRole: "changed a role",
+		latchkey.ActionRemove: "removed a member", latchkey.ActionLookup: "looked requests up, as support",
+		latchkey.ActionRefused: "was refused",
+	}
+	if w, ok := words[a]; ok {
+		return w
+	}
+	return strings.ReplaceAll(string(a), ".", " ")
+}

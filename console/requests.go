@@ -1,0 +1,289 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+const (
+	pageRows   = 50              // of a list
+	searchTime = 5 * time.Second // for one list
+)
+
+// A requestsPage looks a request up by its ID, and lists others.
+type requestsPage struct {
+	Support bool
+	Asked   string // what was put into the box, when it is no ID
+	Filter  filter
+	Choices choices
+	Rows    []requestRow
+	Older   string // the way to the next page
+	Newest  string // the way back to the first
+	Slow    bool   // the search was given up
+	Error   string
+}
+
+// A filter is what the list is restricted to, as it was typed.
+type filter struct {
+	Status, Outcome, Method, Since, Path, Team string
+}
+
+type choices struct {
+	Outcomes []choice
+	Methods  []choice
+	Since    []choice
+	Teams    []choice
+}
+
+type choice struct {
+	Value, Name string
+	Chosen      bool
+}
+
+// A requestRow is one request in a list.
+type requestRow struct {
+	ID, Path, Method, From, Took, Team string
+	Status                             int
+	Outcome                            latchkey.Outcome
+	Reason                             latchkey.Reason
+	When                               moment
+}
+
+var sinceTimes = map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour}
+
+func (v *visit) requests() (answer, error) {
+	q := v.r.URL.Query()
+	if asked := q.Get("id"); strings.TrimSpace(asked) != "" {
+		if id, ok := requestID(asked); ok {
+			return answer{location: onePath + id}, nil
+		}
+		p, err := v.requestsPage(url.Values{})
+		p.Asked = cut(200, asked)
+		p.Error = "This is no request ID. It looks like 0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e47, and stands in the X-Request-Id header of every response."
+		return answer{status: http.StatusUnprocessableEntity, page: "requests", title: "Requests", data: p}, err
+	}
+	p, err := v.requestsPage(q)
+	if err == nil && v.user.Role == latchkey.RoleSupport {
+		err = v.note(latchkey.ActionLookup, p.teamID(), "", "listed requests")
+	}
+	return answer{page: "requests", title: "Requests", data: p}, err
+}
+
+func (p *requestsPage) teamID() string { return p.Filter.Team }
+
+// requestID reads a request ID as people paste it: in any case, among spaces and
+// quotes, after the name of its header.
+func requestID(pasted string) (string, bool) {
+	text := strings.Join(strings.Fields(pasted), "")
+	text = strings.Trim(text, "\"'`,;:")
+	if name, value, ok := strings.Cut(text, ":"); ok && strings.EqualFold(strings.Trim(name, `"'`), "x-request-id") {
+		text = strings.Trim(value, "\"'`,;")
+	}
+	id, err := uuid.Parse(text)
+	return id.String(), err == nil
+}
+
+func (v *visit) requestsPage(q url.Values) (requestsPage, error) {
+	p := requestsPage{Support: v.user.Role == latchkey.RoleSupport}
+	p.Filter = filter{
+		Status: q.Get("status"), Outcome: q.Get("outcome"), Method: q.Get("method"), Path: q.Get("path"),
+		Since: oneOf(q.Get("since"), "24h", "1h", "7d", "30d"),
+	}
+	if p.Support {
+		p.Filter.Team = q.Get("team")
+	}
+	query := latchkey.RecordQuery{
+		TeamID: v.user.TeamID, Outcome: latchkey.Outcome(p.Filter.Outcome), Method: p.Filter.Method, Path: p.Filter.Path,
+		Since: v.now().Add(-sinceTimes[p.Filter.Since]), Limit: pageRows + 1,
+	}
+	teams, err := v.teamNames(p.Support)
+	if err != nil {
+		return p, err
+	}
+	if p.Support {
+		query.TeamID = p.Filter.Team
+	}
+	p.Choices = p.choices(teams)
+	if p.Filter.Status != "" {
+		query.Status, err = strconv.Atoi(strings.TrimSpace(p.Filter.Status))
+		if err != nil || query.Status < 100 || query.Status > 599 {
+			p.Error = "A status is a number from 100 to 599."
+			return p, nil
+		}
+	}
+	if before, err := uuid.Parse(q.Get("before")); err == nil {
+		query.Before = before.String()
+		p.Newest = p.path("")
+	}
+	return p, v.list(&p, query, teams)
+}
+
+// list fills in the rows.
+func (v *visit) list(p *requestsPage, query latchkey.RecordQuery, teams map[string]string) error {
+	ctx, cancel := context.WithTimeout(v.ctx(), searchTime)
+	defer cancel()
+	records, err := v.Records.Records(ctx, query)
+	if err != nil && ctx.Err() != nil && v.ctx().Err() == nil {
+		p.Slow = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(records) > pageRows {
+		records = records[:pageRows]
+		p.Older = p.path(records[pageRows-1].RequestID)
+	}
+	for i := range records {
+		r := &records[i]
+		p.Rows = append(p.Rows, requestRow{
+			ID: r.RequestID, Path: cut(100, r.Path), Method: cut(12, r.Method), From: cut(45, r.ClientIP),
+			Took: microseconds(r.DurationUS), Team: teamName(teams, r.TeamID), Status: r.Status, Outcome: r.Outcome,
+			Reason: r.Reason, When: v.moment(r.Time),
+		})
+	}
+	return nil
+}
+
+// path is the way to a page of the same list.
+func (p *requestsPage) path(before string) string {
+	q := url.Values{}
+	for name, value := range map[string]string{
+		"status": p.Filter.Status, "outcome": p.Filter.Outcome, "method": p.Filter.Method, "path": p.Filter.Path,
+		"since": p.Filter.Since, "team": p.Filter.Team, "before": before,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return "/requests?" + q.Encode()
+}
+
+func (p *requestsPage) choices(teams map[string]string) choices {
+	c := choices{Outcomes: []choice{{Name: "Any outcome"}}, Methods: []choice{{Name: "Any method"}}}
+	for _, o := range outcomes {
+		c.Outcomes = append(c.Outcomes, choice{Value: string(o.outcome), Name: o.name})
+	}
+	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"} {
+		c.Methods = append(c.Methods, choice{Value: m, Name: m})
+	}
+	c.Since = []choice{{Value: "1h", Name: "Last hour"}, {Value: "24h", Name: "Last 24 hours"}, {Value: "7d", Name: "Last 7 days"}, {Value: "30d", Name: "Last 30 days"}}
+	if p.Support {
+		c.Teams = []choice{{Name: "All teams"}}
+		for id, name := range teams {
+			c.Teams = append(c.Teams, choice{Value: id, Name: name})
+		}
+		sortChoices(c.Teams[1:])
+	}
+	choose(c.Outcomes, p.Filter.Outcome)
+	choose(c.Methods, p.Filter.Method)
+	choose(c.Since, p.Filter.Since)
+	choose(c.Teams, p.Filter.Team)
+	return c
+}
+
+// teamNames are the names by ID, for those who see more than one team.
+func (v *visit) teamNames(all bool) (map[string]string, error) {
+	if !all {
+		return map[string]string{v.holding.Team.ID: v.holding.Team.Name}, nil
+	}
+	list, err := v.Keyring.Store.Teams(v.ctx())
+	names := make(map[string]string, len(list))
+	for _, t := range list {
+		names[t.ID] = t.Name
+	}
+	return names, err
+}
+
+func teamName(names map[string]string, id string) string {
+	if name, ok := names[id]; ok || id == "" {
+		return name
+	}
+	return id // it was deleted
+}
+
+// A requestPage is all that is known of one request.
+type requestPage struct {
+	latchkey.Record
+	When       moment
+	ShownPath  string
+	ShownAgent string
+	How        string
+	Took       string
+	Received   string
+	Sent       string
+	Team       string
+	Support    bool
+	What       string // the reason, in words
+	Mend       string
+	Verdict    string
+}
+
+// A missingPage says that there is no such request, or none that one may see.
+type missingPage struct {
+	ID   string
+	Kept string
+}
+
+func (v *visit) request() (answer, error) {
+	id, ok := requestID(strings.TrimPrefix(v.r.URL.Path, onePath))
+	if !ok {
+		return answer{}, latchkey.NotFound("request", "")
+	}
+	r, err := v.Records.Record(v.ctx(), id)
+	support := v.user.Role == latchkey.RoleSupport
+	switch {
+	case errors.Is(err, latchkey.ErrNotFound):
+	case err != nil:
+		return answer{}, err
+	case support:
+		if err := v.note(latchkey.ActionLookup, r.TeamID, id, ""); err != nil {
+			return answer{}, err
+		}
+	case r.TeamID != v.user.TeamID:
+		err = latchkey.ErrNotFound
+	}
+	if err != nil {
+		return answer{status: http.StatusNotFound, page: "missing", title: "No such request", data: missingPage{id, v.kept()}}, nil
+	}
+	teams, err := v.teamNames(support)
+	if err != nil {
+		return answer{}, err
+	}
+	what, mend := r.Reason.Words()
+	p := requestPage{
+		Record: r, When: v.moment(r.Time), ShownPath: cut(2000, r.Path), ShownAgent: cut(1000, r.UserAgent),
+		How: methodWords(r.Auth), Took: microseconds(r.DurationUS), Received: count(r.BytesIn, "byte"), Sent: count(r.BytesOut, "byte"),
+		Team: teamName(teams, r.TeamID), Support: support, What: what, Mend: mend, Verdict: verdictWords(&r),
+	}
+	return answer{page: "request", title: "Request", data: p}, nil
+}
+
+// kept says how long records are kept.
+func (v *visit) kept() string {
+	if v.Keep == 0 {
+		return "Records are kept without limit on this server."
+	}
+	return "Records are kept for " + span(v.Keep) + "."
+}
+
+func verdictWords(r *latchkey.Record) string {
+	switch r.Outcome {
+	case latchkey.OutcomeAccepted:
+		return "The credential held, and the request went through."
+	case latchkey.OutcomeDenied:
+		return "The request was refused at the door."
+	case latchkey.OutcomeUnavailable:
+		return "The node could not tell whether the credential holds."
+	}
+	return "The credential held, but what stands behind the door failed."
+}
