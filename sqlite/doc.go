@@ -4,6 +4,6 @@
 // never holds up a roll.
 //
 // One process owns a data directory; whoever opens a [Store] sees to that. (Two
-// stores on one directory are correct all the same, but they wait for each
-// other.)
+// stores on one directory are correct all the same, but each waits for the
+// other without a queue, and gives up after five seconds.)
 package sqlite
