@@ -45,8 +45,12 @@ const (
 type API struct {
 	Keyring *latchkey.Keyring
 	Records latchkey.RecordReader // the journal's unwritten tail, then the store
+	Users   latchkey.UserStore    // of the console
 	Version string                // of the program, as [Client.Version] tells it
-	Logger  *slog.Logger          // each change is a line in it; nil means none
+
+	ConsoleURL string // the origin that links carry; "" means http://127.0.0.1:8081
+
+	Logger *slog.Logger // each change is a line in it; nil means none
 }
 
 // Handler returns the API. It must be reachable by nobody but the owner of the
@@ -74,6 +78,11 @@ func (a *API) Handler() http.Handler {
 
 	mux.Handle("POST /request/show", read(a, a.showRequest))
 	mux.Handle("POST /request/list", read(a, a.listRequests))
+
+	mux.Handle("POST /user/create", read(a, a.createUser))
+	mux.Handle("POST /user/invite", read(a, a.inviteUser))
+	mux.Handle("POST /user/list", read(a, a.listUsers))
+	mux.Handle("POST /user/remove", read(a, a.removeUser))
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		body := describe(fmt.Errorf("the server that runs here (latchkey %s) does not know this operation", a.Version))

@@ -43,9 +43,10 @@ Exit codes:
 
 // globals are the flags that every command has.
 type globals struct {
-	Data   string `default:"${data}" env:"LATCHKEY_DATA" placeholder:"DIR" help:"Data directory. Default: ${default}."`
-	Keyset string `env:"LATCHKEY_KEYSET" placeholder:"FILE" help:"Keyset that seals the credentials. Default: keyset.json in the data directory."`
-	JSON   bool   `name:"json" help:"Print JSON."`
+	Data      string `default:"${data}" env:"LATCHKEY_DATA" placeholder:"DIR" help:"Data directory. Default: ${default}."`
+	Keyset    string `env:"LATCHKEY_KEYSET" placeholder:"FILE" help:"Keyset that seals the credentials. Default: keyset.json in the data directory."`
+	KeyPrefix string `default:"lk_" env:"LATCHKEY_KEY_PREFIX" placeholder:"TEXT" help:"Beginning of new API keys. Default: ${default}."`
+	JSON      bool   `name:"json" help:"Print JSON."`
 }
 
 // cli is the whole command line: flags, environment and help all come from it.
@@ -57,6 +58,7 @@ type cli struct {
 	Key     keyCmd     `cmd:"" help:"A team's API key."`
 	Secret  secretCmd  `cmd:"" help:"A team's API secrets, which sign JWTs."`
 	Request requestCmd `cmd:"" help:"Records of requests."`
+	User    userCmd    `cmd:"" help:"Users of the console."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

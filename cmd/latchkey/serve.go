@@ -55,7 +55,6 @@ type serveCmd struct {
 	Realm          string        `default:"latchkey" env:"LATCHKEY_REALM" help:"Realm of WWW-Authenticate. Default: ${default}."`
 	DocsURL        string        `name:"docs-url" env:"LATCHKEY_DOCS_URL" placeholder:"URL" help:"Page that explains the error codes: the problem type is URL#CODE."`
 	Leeway         time.Duration `default:"30s" env:"LATCHKEY_LEEWAY" placeholder:"DURATION" help:"How far a token's iat may lie in the future (0s … 60s). Default: ${default}."`
-	KeyPrefix      string        `default:"lk_" env:"LATCHKEY_KEY_PREFIX" help:"Beginning of new API keys. Default: ${default}."`
 	Node           string        `env:"LATCHKEY_NODE" placeholder:"NAME" help:"This node's name, in records and rolls. Default: the host's."`
 
 	consoleFlags `embed:""`
@@ -75,7 +74,7 @@ func (c *serveCmd) Run(g *globals) error {
 	defer stop()
 
 	n, err := openNode(ctx, nodeConfig{
-		Data: g.Data, Keyset: g.Keyset, KeyPrefix: c.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
+		Data: g.Data, Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
 		Create: true, By: latchkey.System, Logger: logger,
 	})
 	if err != nil {
@@ -123,9 +122,6 @@ func (c *serveCmd) check() error {
 	}
 	if c.MaxBody < 0 || c.Drain < 0 || c.UpstreamTimeout <= 0 {
 		return usageError("--max-body and --drain cannot be negative, and --upstream-timeout must be above 0")
-	}
-	if err := latchkey.ValidKeyPrefix(c.KeyPrefix); err != nil {
-		return usageError("--key-prefix: %v", err)
 	}
 	return c.consoleFlags.check(c.TLSCert != "")
 }
@@ -188,8 +184,9 @@ func (c *serveCmd) newServer(n *node, g *globals, logger *slog.Logger) (*server,
 		}
 		s.api.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
 	}
+	management := &admin.API{Keyring: n.keyring, Records: n.records, Users: n.store, Version: version(), Logger: logger}
 	s.admin = &http.Server{
-		Handler:  (&admin.API{Keyring: n.keyring, Records: n.records, Version: version(), Logger: logger}).Handler(),
+		Handler:  management.Handler(),
 		ErrorLog: errorLog, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 	}
 	if s.apiLn, err = net.Listen("tcp", c.Listen); err != nil {
@@ -206,6 +203,7 @@ func (c *serveCmd) newServer(n *node, g *globals, logger *slog.Logger) (*server,
 	if s.console, err = c.newConsole(n, s.url+path, s.api.TLSConfig, logger); err != nil {
 		return nil, errors.Join(err, s.apiLn.Close(), s.sock.Close())
 	}
+	management.ConsoleURL = s.console.url()
 	return s, nil
 }
 

@@ -72,10 +72,12 @@ func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect fu
 		return server, func() error { return nil }, nil
 	}
 	n, err := openNode(ctx, nodeConfig{
-		Data: s.Data, Keyset: s.Keyset, By: latchkey.Actor{Name: actor(), Source: latchkey.System.Source}, Logger: slog.New(slog.DiscardHandler),
+		Data: s.Data, Keyset: s.Keyset, KeyPrefix: s.KeyPrefix, By: latchkey.Actor{Name: actor(), Source: latchkey.System.Source}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err == nil {
-		a := &admin.API{Keyring: n.keyring, Records: n.records, Version: version()}
+		a := &admin.API{
+			Keyring: n.keyring, Records: n.records, Users: n.store, Version: version(), ConsoleURL: os.Getenv("LATCHKEY_CONSOLE_URL"),
+		}
 		return admin.Local(a.Handler()), n.Close, nil
 	}
 	switch {
