@@ -48,7 +48,7 @@ type CredentialStore interface {
 
 	// PurgeTombstones forgets the teams and credentials that ended before a
 	// time, and moves the purge horizon to the highest revision among them.
-	// It returns how many credentials it forgot.
+	// With a team go the contacts that it held. It returns how many credentials it forgot.
 	PurgeTombstones(ctx context.Context, before time.Time) (int, error)
 
 	// Probe returns the value that was sealed when the store was created; see

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,10 @@ type node struct {
 func openNode(ctx context.Context, c nodeConfig) (_ *node, err error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	c.KeyPrefix = cmp.Or(c.KeyPrefix, latchkey.DefaultKeyPrefix)
+	if err := latchkey.ValidKeyPrefix(c.KeyPrefix); err != nil {
+		return nil, usageError("--key-prefix: %v", err)
 	}
 	if c.Node == "" {
 		if c.Node, err = os.Hostname(); err != nil {
@@ -148,11 +153,7 @@ func (n *node) openStore(ctx context.Context, c *nodeConfig) (*latchkey.Sealer, 
 
 // genesis is what a new store begins with.
 func (n *node) genesis(sealer *latchkey.Sealer, c *nodeConfig, now time.Time) (latchkey.Genesis, error) {
-	prefix := c.KeyPrefix
-	if prefix == "" {
-		prefix = latchkey.DefaultKeyPrefix
-	}
-	holding, made, err := latchkey.NewHolding(sealer, prefix, firstTeam, c.By, now)
+	holding, made, err := latchkey.NewHolding(sealer, c.KeyPrefix, firstTeam, c.By, now)
 	if err != nil {
 		return latchkey.Genesis{}, err
 	}

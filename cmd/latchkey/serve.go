@@ -72,6 +72,10 @@ func (c *serveCmd) Run(g *globals) error {
 	slog.SetDefault(logger)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	// Before anything is made or printed: who sees the line that it serves may end it.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
 
 	n, err := openNode(ctx, nodeConfig{
 		Data: g.Data, Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
@@ -94,7 +98,7 @@ func (c *serveCmd) Run(g *globals) error {
 			return errors.Join(err, n.Close())
 		}
 	}
-	return errors.Join(s.run(ctx, c.Drain), n.Close())
+	return errors.Join(s.run(ctx, signals, c.Drain), n.Close())
 }
 
 // leewayField gives the flag's 0 the meaning "none", which the field has below 0.
@@ -258,12 +262,9 @@ func (c *serveCmd) handler(n *node, logger *slog.Logger) (http.Handler, error) {
 
 // run serves until a signal, then lets requests end. A second signal ends the
 // process at once.
-func (s *server) run(ctx context.Context, drain time.Duration) error {
+func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
 
 	var background sync.WaitGroup
 	background.Go(func() { s.node.replica.Run(ctx) })
