@@ -23,6 +23,7 @@ test: setup
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	  if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(GO) test -race -timeout 10m ./...
+	@echo "Snippets of docs/clients that ran:"; cat docs/testdata/runs.txt
 	$(GO) test -run Alloc . ./jwt
 
 bench:

@@ -29,6 +29,7 @@ var plan = map[string][]string{
 	"latchkey/console":  {"latchkey", "latchkey/problem"},
 
 	"latchkey/storetest": {"latchkey"}, // for tests of the stores only
+	"latchkey/docs":      {},           // tests of the documentation only
 
 	"latchkey/cmd/latchkey": {
 		"latchkey", "latchkey/admin", "latchkey/client", "latchkey/console", "latchkey/contacts", "latchkey/guard", "latchkey/journal",

@@ -135,7 +135,7 @@ func (a *API) description(doc *huma.OpenAPI) []byte {
 	schemas := doc.Components.Schemas.Map()
 	delete(schemas, "ErrorModel") // huma's own, which it always adds
 	delete(schemas, "ErrorDetail")
-	schemas["Problem"] = problemSchema
+	schemas["Problem"] = a.problemSchema()
 	body, err := json.Marshal(doc)
 	if err != nil {
 		panic("contacts: write the API description: " + err.Error())
@@ -215,17 +215,33 @@ func denial(fields []string) error {
 	return d
 }
 
+// elsewhere are the errors that a caller can meet besides those of the
+// operations: for another method, and behind a gateway. Each code has an example.
+var elsewhere = []error{
+	&problem.Error{Code: latchkey.CodeMethodNotAllowed},
+	&problem.Error{Code: latchkey.CodeUpstreamUnreachable},
+	&problem.Error{Code: latchkey.CodeUpstreamTimeout},
+}
+
 // problemSchema is the schema of [latchkey/problem.Body].
-var problemSchema = &huma.Schema{
-	Type:        huma.TypeObject,
-	Description: "An error (RFC 9457).",
-	Required:    []string{"type", "title", "status", "detail", "code", "request_id"},
-	Properties: map[string]*huma.Schema{
-		"type":       {Type: huma.TypeString, Format: "uri-reference", Description: "Names the kind of error, and leads to its documentation where there is one."},
-		"title":      {Type: huma.TypeString, Description: "The kind of error in a few words."},
-		"status":     {Type: huma.TypeInteger, Description: "The HTTP status again."},
-		"detail":     {Type: huma.TypeString, Description: "What is wrong with this request, and how to mend it. For people; its words may change."},
-		"code":       {Type: huma.TypeString, Description: "The kind of error for programs; see the examples of each answer. More codes may come.", Examples: []any{"invalid_request"}},
-		"request_id": {Type: huma.TypeString, Format: "uuid", Description: "The same as the X-Request-Id header."},
-	},
+func (a *API) problemSchema() *huma.Schema {
+	var examples []any
+	for _, err := range elsewhere {
+		examples = append(examples, a.Problems.Body(err, exampleRequestID))
+	}
+	return &huma.Schema{
+		Type: huma.TypeObject,
+		Description: "An error (RFC 9457). The answers of each operation have examples of the codes that it can give; " +
+			"here are those of a path that does not know the method, and of an API behind a gateway.",
+		Required: []string{"type", "title", "status", "detail", "code", "request_id"},
+		Properties: map[string]*huma.Schema{
+			"type":       {Type: huma.TypeString, Format: "uri-reference", Description: "Names the kind of error, and leads to its documentation where there is one."},
+			"title":      {Type: huma.TypeString, Description: "The kind of error in a few words."},
+			"status":     {Type: huma.TypeInteger, Description: "The HTTP status again."},
+			"detail":     {Type: huma.TypeString, Description: "What is wrong with this request, and how to mend it. For people; its words may change."},
+			"code":       {Type: huma.TypeString, Description: "The kind of error for programs; see the examples of each answer. More codes may come.", Examples: []any{"invalid_request"}},
+			"request_id": {Type: huma.TypeString, Format: "uuid", Description: "The same as the X-Request-Id header."},
+		},
+		Examples: examples,
+	}
 }

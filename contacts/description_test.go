@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -86,6 +87,19 @@ func TestDescription(t *testing.T) {
 		t.Errorf("the schema of a problem has %q, a problem has %q", got, members)
 	}
 
+	// Every code that a caller can get has an example somewhere.
+	seen := map[string]bool{"conflict": true} // of the management API only
+	for _, example := range at(t, doc, "components", "schemas", "Problem", "examples").([]any) {
+		seen[example.(map[string]any)["code"].(string)] = true
+	}
+	defer func() {
+		for _, code := range declaredCodes(t) {
+			if !seen[code] {
+				t.Errorf("the description has no example of %s", code)
+			}
+		}
+	}()
+
 	codes := map[string][]string{
 		"400": {"invalid_request"}, "404": {"not_found"}, "413": {"body_too_large"}, "500": {"internal_error"}, "503": {"unavailable"},
 		"401": {"invalid_credentials", "malformed_credentials", "missing_credentials", "token_expired", "token_not_yet_valid"},
@@ -114,6 +128,7 @@ func TestDescription(t *testing.T) {
 				t.Errorf("%s %s: the examples of %s are %q, want %q", method, path, status, got, codes[status])
 			}
 			for _, code := range keys(t, examples) {
+				seen[code] = true
 				value := at(t, examples, code, "value").(map[string]any)
 				if fmt.Sprint(value["status"]) != status || value["code"] != code || value["detail"] == "" || len(value) != len(members) {
 					t.Errorf("%s %s: the example of %s is %v", method, path, code, value)
@@ -122,6 +137,24 @@ func TestDescription(t *testing.T) {
 		}
 	})
 	at(t, doc, "paths", "/v1/contact", "post", "responses", "201", "headers", "Location")
+}
+
+// declaredCodes reads the codes from the source of the root package: a new one
+// cannot be forgotten here.
+func declaredCodes(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for _, m := range regexp.MustCompile(`(?m)^\tCode\w+ +Code = "(\w+)"`).FindAllSubmatch(text, -1) {
+		codes = append(codes, string(m[1]))
+	}
+	if len(codes) < 14 {
+		t.Fatalf("errors.go declares %d codes: the test does not see them", len(codes))
+	}
+	return codes
 }
 
 // Each operation does what the description says: every answer that a request

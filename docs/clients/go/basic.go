@@ -1,0 +1,28 @@
+// The API key as the user name of HTTP Basic, by net/http alone.
+package main
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+)
+
+func main() {
+	request, err := http.NewRequest("GET", os.Getenv("LATCHKEY_URL")+"/v1/contacts", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	request.SetBasicAuth(os.Getenv("LATCHKEY_API_KEY"), "") // the password is empty
+
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+	fmt.Println(response.StatusCode, response.Header.Get("X-Request-Id")) // support finds the request by the ID
+	if _, err := io.Copy(os.Stdout, response.Body); err != nil || response.StatusCode >= 400 {
+		os.Exit(1) // the body was JSON with code and detail
+	}
+}

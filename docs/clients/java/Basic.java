@@ -1,0 +1,20 @@
+import java.net.URI;
+import java.net.http.*;
+import java.time.Duration;
+import java.util.Base64;
+
+/** The API key as the user name of HTTP Basic; the password is empty. */
+public class Basic {
+    public static void main(String[] args) throws Exception {
+        var user = System.getenv("LATCHKEY_API_KEY") + ":"; // the colon says: an empty password
+        var request = HttpRequest.newBuilder(URI.create(System.getenv("LATCHKEY_URL") + "/v1/contacts"))
+            .header("Authorization", "Basic " + Base64.getEncoder().encodeToString(user.getBytes()))
+            .timeout(Duration.ofSeconds(10)).build();
+        var response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+
+        // Keep the ID: support finds the request by it.
+        System.out.println(response.statusCode() + " " + response.headers().firstValue("X-Request-Id").orElse(""));
+        System.out.println(response.body()); // on an error, JSON with code and detail
+        System.exit(response.statusCode() < 400 ? 0 : 1);
+    }
+}

@@ -1,0 +1,20 @@
+<?php
+// The API key as the user name of HTTP Basic; the password is empty.
+$authorization = 'Authorization: Basic ' . base64_encode(getenv('LATCHKEY_API_KEY') . ':'); // mind the colon
+
+$context = stream_context_create(['http' => [
+    'header' => $authorization,
+    'timeout' => 10,
+    'follow_location' => 0, // a redirect would get the header, wherever it points
+    'ignore_errors' => true, // read the body of an error too
+]]);
+$answer = json_decode(file_get_contents(getenv('LATCHKEY_URL') . '/v1/contacts', false, $context));
+
+$status = (int) explode(' ', $http_response_header[0])[1];
+$id = preg_replace('/^X-Request-Id: /i', '', current(preg_grep('/^X-Request-Id:/i', $http_response_header)));
+echo "$status $id\n"; // keep the ID: support finds the request by it
+if ($status >= 400) {
+    fwrite(STDERR, "$answer->code: $answer->detail\n");
+    exit(1);
+}
+print_r($answer);
