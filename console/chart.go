@@ -48,7 +48,7 @@ var outcomes = []struct {
 	name    string
 }{
 	{latchkey.OutcomeAccepted, "Accepted"}, {latchkey.OutcomeDenied, "Denied"},
-	{latchkey.OutcomeError, "Failed behind the door"}, {latchkey.OutcomeUnavailable, "Could not tell"},
+	{latchkey.OutcomeError, "Failed"}, {latchkey.OutcomeUnavailable, "Unavailable"},
 }
 
 // chart counts the team's requests.

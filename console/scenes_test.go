@@ -1,0 +1,149 @@
+package console
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+// furnish gives the house what a team has after some weeks: callers, records, a
+// second secret, a dead key that is still sent.
+func (h *house) furnish() (requestID string) {
+	h.t.Helper()
+	ctx := h.t.Context()
+	dead := h.key()
+	by := latchkey.Actor{Name: "ada@example.com", Source: "192.0.2.7"}
+	_, _, err := h.keyring.RollKey(ctx, h.made.Team.ID, 0, by)
+	check(h.t, err)
+	view, _, err := h.keyring.RollKey(ctx, h.made.Team.ID, 24*time.Hour, by)
+	check(h.t, err)
+	_, _, _, err = h.keyring.CreateSecret(ctx, h.made.Team.ID, by)
+	check(h.t, err)
+	team, day := h.made.Team.ID, time.Now().UTC().Truncate(24*time.Hour)
+	usage := func(id, ip, agent string, how latchkey.Method, accepted, refused int64, ago time.Duration) latchkey.Usage {
+		return latchkey.Usage{CredentialID: id, TeamID: team, Day: day, Caller: latchkey.Caller{ClientIP: ip, UserAgent: agent, Auth: how},
+			Accepted: accepted, Refused: refused, Last: time.Now().Add(-ago)}
+	}
+	check(h.t, h.store.AddUsage(ctx, []latchkey.Usage{
+		usage(view.KeyID, "203.0.113.24", "billing-worker/2.4 (python-requests 2.32)", latchkey.MethodBearer, 18204, 0, 3*time.Minute),
+		usage(view.KeyID, "203.0.113.80", "curl/8.5.0", latchkey.MethodBasic, 12, 0, 5*time.Hour),
+		usage(dead.ID, "198.51.100.17", "nightly-export/1.0", latchkey.MethodBearer, 40, 96, 20*time.Minute),
+		usage(h.made.SecretID, "2001:db8::17", "crm-sync/4.1 (Go-http-client)", latchkey.MethodJWT, 904, 0, time.Minute),
+	}))
+	var records []latchkey.Record
+	random := rand.New(rand.NewPCG(1, 2))
+	for hour := range 7 * 24 {
+		for range random.IntN(9) + 3*(hour%5) {
+			at := time.Now().Add(-time.Duration(hour)*time.Hour - time.Duration(random.IntN(3000))*time.Second)
+			records = append(records, someRecord(random, team, view.KeyID, at))
+		}
+	}
+	check(h.t, h.store.AppendRecords(ctx, records))
+	for i := range records {
+		if records[i].Outcome == latchkey.OutcomeDenied {
+			return records[i].RequestID
+		}
+	}
+	return ""
+}
+
+func someRecord(random *rand.Rand, team, key string, at time.Time) latchkey.Record {
+	id := uuid.Must(uuid.NewV7())
+	ms := at.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	r := latchkey.Record{
+		RequestID: id.String(), Time: at, Node: "node-1", TeamID: team, CredentialID: key, Auth: latchkey.MethodBearer,
+		Outcome: latchkey.OutcomeAccepted, Reason: latchkey.ReasonOK, Method: "GET", Host: "api.example.com", Path: "/v1/contacts",
+		Status: 200, BytesOut: 4210, DurationUS: int64(800 + random.IntN(9000)), ClientIP: "203.0.113.24", UserAgent: "billing-worker/2.4",
+	}
+	switch random.IntN(12) {
+	case 0:
+		r.Outcome, r.Reason, r.Status, r.Auth = latchkey.OutcomeDenied, latchkey.ReasonBadSignature, 401, latchkey.MethodJWT
+		r.Diagnosis = "The token is signed with the API Secret Key alone."
+		r.Path, r.ClientIP = "/v1/contact/4711", "2001:db8::17"
+	case 1:
+		r.Outcome, r.Status = latchkey.OutcomeError, 502
+	case 2:
+		r.Method, r.Path, r.Status = "POST", "/v1/contact", 201
+	}
+	return r
+}
+
+// scenes are all the pages, as the visitor with the role sees them.
+func scenes(h *house, requestID string) []scene {
+	return []scene{
+		{"integrations", latchkey.RoleAdmin, "/settings/integrations?range=7d"},
+		{"roll", latchkey.RoleAdmin, "/settings/integrations/roll"},
+		{"retire", latchkey.RoleAdmin, "/settings/integrations/retire"},
+		{"revoke", latchkey.RoleAdmin, "/settings/integrations/revoke?id=" + h.made.SecretID},
+		{"requests", latchkey.RoleAdmin, "/requests?since=7d"},
+		{"request", latchkey.RoleAdmin, "/requests/" + requestID},
+		{"missing", latchkey.RoleAdmin, "/requests/" + uuid.Nil.String()},
+		{"members", latchkey.RoleAdmin, "/settings/members"},
+		{"audit", latchkey.RoleAdmin, "/settings/audit"},
+		{"account", latchkey.RoleAdmin, "/settings/account"},
+		{"nothing", latchkey.RoleAdmin, "/no/such/page"},
+		{"member", latchkey.RoleMember, "/settings/integrations"},
+		{"support", latchkey.RoleSupport, "/requests?since=7d"},
+		{"support-request", latchkey.RoleSupport, "/requests/" + requestID},
+		{"login", "", "/login"},
+		{"setup", "", ""},
+	}
+}
+
+type scene struct {
+	name string
+	role latchkey.Role
+	path string
+}
+
+// walk goes through all scenes in all looks.
+func walk(b *browser, h *house, at func(name string, l look)) {
+	b.t.Helper()
+	id := h.furnish()
+	h.addUser("ada@example.com", latchkey.RoleAdmin, h.made.Team.ID)
+	h.addUser("max@example.com", latchkey.RoleMember, h.made.Team.ID)
+	h.addUser("sam@latchkey.example", latchkey.RoleSupport, "")
+	link, err := h.console.SetupLink(b.t.Context())
+	check(b.t, err)
+	who := map[latchkey.Role]string{latchkey.RoleAdmin: "ada@example.com", latchkey.RoleMember: "max@example.com", latchkey.RoleSupport: "sam@latchkey.example"}
+	logged := latchkey.Role("")
+	for _, s := range scenes(h, id) {
+		if s.role != logged {
+			if logged != "" {
+				b.logout()
+			}
+			if s.role != "" {
+				b.login(who[s.role])
+			}
+			logged = s.role
+		}
+		if s.name == "setup" {
+			s.path = link
+		}
+		for _, l := range looks {
+			b.look(l)
+			b.open(s.path)
+			at(s.name, l)
+		}
+	}
+}
+
+func TestPagesFitEveryWindow(t *testing.T) {
+	b := chromium(t)
+	h := newHouse(t)
+	b.origin = h.open()
+	walk(b, h, func(name string, l look) {
+		shoot(b, fmt.Sprintf("%s-%s", name, l.name))
+		if evaluate[bool](b, `document.documentElement.scrollWidth > innerWidth`) {
+			t.Errorf("%s is wider than a window of %d px", name, l.width)
+		}
+	})
+}
