@@ -178,6 +178,7 @@ func (c *serveCmd) newServer(n *node, g *globals, logger *slog.Logger) (*server,
 	s.api = &http.Server{
 		Handler: handler, ErrorLog: errorLog,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		DisableGeneralOptionsHandler: true, // OPTIONS * comes to the door, like all else
 	}
 	scheme := "http"
 	if c.TLSCert != "" {
