@@ -160,7 +160,7 @@ func serve(t *testing.T, dir string, args ...string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	c := exec.Command(filepath.Join(binDir, "latchkey"), append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	c := exec.Command(filepath.Join(binDir, "latchkey"), append([]string{"serve", "--listen", "127.0.0.1:0", "--console", ""}, args...)...)
 	c.Dir, c.Env, c.Stderr = dir, testEnv(), f
 	if err := c.Start(); err != nil {
 		t.Fatal(err)

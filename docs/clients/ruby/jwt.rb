@@ -19,5 +19,5 @@ end
 
 puts "#{response.code} #{response["X-Request-Id"]}" # keep the ID: support finds the request by it
 answer = JSON.parse(response.body)
-abort "#{answer["code"]}: #{answer["detail"]}" unless response.is_a?(Net::HTTPSuccess)
-puts answer
+puts response.is_a?(Net::HTTPSuccess) ? answer : "#{answer["code"]}: #{answer["detail"]}"
+exit response.is_a?(Net::HTTPSuccess)
