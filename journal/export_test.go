@@ -1,0 +1,8 @@
+package journal
+
+// Days returns for how many credentials and days callers are told apart.
+func (u *Callers) Days() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.days)
+}
