@@ -27,7 +27,6 @@ type scene struct {
 	revokedID, revoked          string
 	disabledID, disabled        string
 	values                      []string // every secret value that there is
-	leaked                      latchkey.Digest
 }
 
 func newScene(t testing.TB) *scene {

@@ -87,13 +87,11 @@ func TestUsageOfWhichRecords(t *testing.T) {
 	}
 }
 
-// TestUsageIsWholeAtEveryMoment counts under a store that is slow, and fails
-// half of the time, and reads at every step: nothing may be missing, nothing
-// twice.
+// TestUsageIsWholeAtEveryMoment counts under a store that fails half of the
+// time, and reads at every step: nothing may be missing, nothing twice.
 func TestUsageIsWholeAtEveryMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		m.linger = 300 * time.Millisecond
 		j := journal.New(m, 0, slog.New(slog.DiscardHandler))
 		want := make(map[who]int64)
 		for range 400 {
@@ -131,6 +129,30 @@ func TestUsageIsWholeAtEveryMoment(t *testing.T) {
 			t.Errorf("%d requests in the store after Close, must be 400", stored)
 		}
 	})
+}
+
+// TestUsageIsWholeWhileItIsWritten reads while counts are in the store already
+// and the store has not said so yet.
+func TestUsageIsWholeWhileItIsWritten(t *testing.T) {
+	m := newMemory()
+	m.linger = 20 * time.Millisecond
+	c := journal.NewCallers(m, slog.New(slog.DiscardHandler))
+	defer func() { _ = c.Close(context.Background()) }()
+	for want := range int64(5) {
+		r := newRecord()
+		c.Count(&r)
+		flushed := make(chan error)
+		go func() { flushed <- c.Flush(context.Background()) }()
+		for range 10 {
+			if list := usageOf(t, c, "key_a"); len(list) != 1 || list[0].Accepted != want+1 {
+				t.Errorf("%+v, must be %d", list, want+1)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if err := <-flushed; err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestUsageIsWrittenAboutOnceASecond(t *testing.T) {
