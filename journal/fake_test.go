@@ -36,7 +36,7 @@ type memory struct {
 	adds    int           // calls of AddUsage
 	rows    int           // of the last call of AddUsage
 	gate    chan struct{} // if not nil, writes wait for it
-	linger  time.Duration // usage is there for so long before AddUsage returns
+	linger  time.Duration // how long AddUsage takes before and after the usage is there
 }
 
 type who struct {
@@ -122,6 +122,7 @@ func (m *memory) LastUsed(_ context.Context, ids []string) (map[string]time.Time
 
 func (m *memory) AddUsage(ctx context.Context, add []latchkey.Usage) error {
 	m.wait(ctx)
+	time.Sleep(m.linger)
 	defer func() { time.Sleep(m.linger) }() // without the lock
 	m.mu.Lock()
 	defer m.mu.Unlock()
