@@ -123,15 +123,18 @@ func (b *browser) text(selector string) string {
 // sees fails the test unless the page shows the words.
 func (b *browser) sees(words string) {
 	b.t.Helper()
-	if all := b.text("body"); !strings.Contains(all, words) {
+	if all := evaluate[string](b, "document.body.innerText"); !strings.Contains(all, words) {
 		shoot(b, "failed")
 		b.t.Errorf("%s does not show %q, but:\n%s", b.at(), words, all)
 	}
 }
 
-func evaluate[T any](b *browser, script string) T {
+// evaluate runs a script of the test's own, also where the page's are off.
+func evaluate[T any](b *browser, script string, options ...chromedp.EvaluateOption) T {
 	b.t.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, options...))
 	if err != nil {
 		b.t.Fatalf("evaluate in %s: %v", b.at(), err)
 	}

@@ -70,7 +70,7 @@ func (v *visit) roll() (answer, error) {
 		return v.rollPage(http.StatusUnprocessableEntity, newIntent(), "now", "Choose what becomes of the old key.")
 	}
 	if strings.TrimSpace(v.field("team")) != v.holding.Team.Name {
-		return v.rollPage(http.StatusUnprocessableEntity, newIntent(), v.field("keep"), "This is not your team's name. Type it as it stands there.")
+		return v.rollPage(http.StatusUnprocessableEntity, newIntent(), v.field("keep"), "This is not your team’s name. Type it as it stands there.")
 	}
 	team := v.holding.Team.ID
 	result, err := v.deeds.once(v.deedKey("roll"), v.now(), func() (deed, error) {

@@ -1,11 +1,14 @@
 package console
 
 import (
-	"fmt"
+	"errors"
+	"io/fs"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/google/uuid"
 
 	"latchkey"
@@ -136,14 +139,61 @@ func walk(b *browser, h *house, at func(name string, l look)) {
 	}
 }
 
-func TestPagesFitEveryWindow(t *testing.T) {
+// axe returns what axe-core, as it comes from npm, finds wrong with the page.
+func (b *browser) axe(where string) {
+	b.t.Helper()
+	source := axeSource(b.t)
+	if !evaluate[bool](b, "typeof axe === 'object'") {
+		evaluate[chromedp.Void](b, source)
+	}
+	found := evaluate[[]struct {
+		ID, Help string
+		Nodes    []struct{ HTML, FailureSummary string }
+	}](b, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations)`, chromedp.EvalAwaitPromise)
+	for _, v := range found {
+		for _, n := range v.Nodes[:min(3, len(v.Nodes))] {
+			b.t.Errorf("%s: axe finds %s: %s\n%s\n%s", where, v.ID, v.Help, n.HTML, n.FailureSummary)
+		}
+	}
+}
+
+const axeFile = "testdata/npm/node_modules/axe-core/axe.min.js"
+
+// axeSource reads axe-core, or skips the test where it is not installed.
+func axeSource(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile(axeFile)
+	if errors.Is(err, fs.ErrNotExist) && os.Getenv("CI") != "true" {
+		t.Skip("axe-core is missing: scripts/setup installs it")
+	}
+	check(t, err)
+	return string(source) + "; undefined"
+}
+
+// TestPagesAreForEverybody looks at every page in every look: axe-core finds
+// nothing, the page fits the window, and nothing moves while it loads.
+func TestPagesAreForEverybody(t *testing.T) {
+	t.Parallel()
+	axeSource(t)
 	b := chromium(t)
 	h := newHouse(t)
 	b.origin = h.open()
 	walk(b, h, func(name string, l look) {
-		shoot(b, fmt.Sprintf("%s-%s", name, l.name))
+		where := name + "-" + l.name
 		if evaluate[bool](b, `document.documentElement.scrollWidth > innerWidth`) {
-			t.Errorf("%s is wider than a window of %d px", name, l.width)
+			t.Errorf("%s is wider than a window of %d px", where, l.width)
+		}
+		shift := evaluate[float64](b, `new Promise(done => {
+			let sum = 0;
+			new PerformanceObserver(list => list.getEntries().forEach(e => { sum += e.value; })).observe({type: "layout-shift", buffered: true});
+			setTimeout(() => done(sum), 30);
+		})`, chromedp.EvalAwaitPromise)
+		if shift > 0 {
+			t.Errorf("%s moves while it loads: layout shift %f", where, shift)
+		}
+		b.axe(where)
+		if l.name == "light" || name == "integrations" {
+			shoot(b, where) // last: it changes the size of the window
 		}
 	})
 }
