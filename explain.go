@@ -173,7 +173,7 @@ func (e *Explanation) explainForm(q *Question, fields []string, bare bool, d *De
 		mistake, mend = "The Authorization header is empty.", "Is the variable that holds the credential empty?"
 	case strings.Contains(value, "||"):
 		mistake = "This is the signing secret ID||KEY itself."
-		mend = "It is what a JWT is signed with, and is never sent: sign a token with it, and send that. Replace the API secret if this went over a network."
+		mend = "It is what a JWT is signed with, and is never sent: sign a token with it, and send that. Replace the API secret if this was sent."
 	case strings.HasPrefix(strings.ToLower(value), "authorization"):
 		mistake, mend = "The header's name stands in its value too.", "Give your HTTP library the value alone: Bearer … or Basic …."
 	case scheme == "":

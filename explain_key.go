@@ -102,7 +102,7 @@ func foreign(value string) (mistake, mend string) {
 	for _, f := range foreignKeys {
 		if strings.HasPrefix(value, f.prefix) {
 			return fmt.Sprintf("This looks like a key of another service (%s).", f.service),
-				"Send the team API key of this API. Replace the other key there: it has been sent to us."
+				"Send the team API key of this API. Replace the other key there if this was sent."
 		}
 	}
 	return "", ""
@@ -126,7 +126,7 @@ func misplaced(prefix, value string) (mistake, mend string) {
 		return "This looks like an API Secret ID, not like an API key.", "Send the team API key, or sign a JWT with the API secret and send that."
 	case secretKeyForm.MatchString(value):
 		return "This looks like an API Secret Key, not like an API key.",
-			"An API Secret Key is never sent: sign a JWT with it, or send the team API key. Replace the API secret: its key has been sent."
+			"An API Secret Key is never sent: sign a JWT with it, or send the team API key. Replace the API secret if this was sent."
 	case keyIDForm.MatchString(value):
 		return "This is the ID of an API key, as records show it, not the key.", "Send the API key itself (" + currentKey + ")."
 	case strings.Count(value, ".") == 2 && strings.HasPrefix(value, "ey"):

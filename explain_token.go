@@ -113,7 +113,7 @@ func sentences(detail string) (mistake, mend string) {
 // unknownIssuer is about an iss that names no API secret.
 func unknownIssuer(q *Question, id string) (mistake, mend string) {
 	const right = "iss must be the API Secret ID (Settings → Integrations, or latchkey secret list TEAM)."
-	const leak = " Replace the credential that stands there: it has been sent, and anybody can read a token."
+	const leak = " Replace the credential that stands there if this was sent: anybody can read a token."
 	switch {
 	case uuidForm.MatchString(id):
 		return "iss names no API secret that is known.", right
@@ -162,7 +162,7 @@ func zoned(off time.Duration) string {
 
 // ago says in words how long ago something was.
 func ago(d time.Duration) string {
-	d = d.Round(time.Second)
+	d = d.Truncate(time.Second)
 	if d < 0 {
 		return fmt.Sprintf("%s from now", -d)
 	}

@@ -59,6 +59,9 @@ type cli struct {
 	Secret  secretCmd  `cmd:"" help:"A team's API secrets, which sign JWTs."`
 	Request requestCmd `cmd:"" help:"Records of requests."`
 	User    userCmd    `cmd:"" help:"Users of the console."`
+	Token   tokenCmd   `cmd:"" help:"Print a fresh JWT, or show what one says."`
+	Explain explainCmd `cmd:"" help:"Say what is wrong with a credential, and how to mend it."`
+	Call    callCmd    `cmd:"" help:"Call the API with the credential in the environment."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
