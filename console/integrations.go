@@ -221,12 +221,26 @@ func (v *visit) usageOf(ids ...string) (map[string][]latchkey.Usage, error) {
 	return used, err
 }
 
-// callers are the rows of a preview, those with the most requests first.
+// callers are the rows of a preview, those with the most requests first; beyond
+// maxRows they share one.
 func (v *visit) callers(id string) ([]callerRow, error) {
 	used, err := v.usageOf(id)
-	var rows []callerRow
-	for _, u := range used[id] {
-		rows = append(rows, v.callerRow(u, u.Accepted))
+	var (
+		rows []callerRow
+		rest latchkey.Usage
+	)
+	for i, u := range used[id] {
+		if i < maxRows {
+			rows = append(rows, v.callerRow(u, u.Accepted))
+			continue
+		}
+		rest.Accepted += u.Accepted
+		if u.Last.After(rest.Last) {
+			rest.Last = u.Last
+		}
+	}
+	if rest.Accepted > 0 {
+		rows = append(rows, v.callerRow(rest, rest.Accepted))
 	}
 	return rows, err
 }
