@@ -222,9 +222,10 @@ func clean(text string) string {
 var server = regexp.MustCompile(`^(latchkey|go run \./cmd/latchkey) serve\b`)
 
 // inBackground reports whether a command goes on while others run: a server
-// does, in a terminal of its own, also where the page shows no "&".
-func inBackground(command string) bool {
-	return strings.HasSuffix(command, " &") || server.MatchString(command)
+// does, in a terminal of its own, also where the page shows no "&"; but not if
+// the page asks at once how it ended.
+func inBackground(command string, asked bool) bool {
+	return strings.HasSuffix(command, " &") || server.MatchString(command) && !asked
 }
 
 // start runs a command in the background. Its output is what it printed when it
@@ -281,19 +282,25 @@ func (p *page) play(t *testing.T, steps []step) {
 	p.prepare(t, s.dir)
 	outputs := make([]string, len(steps))
 	for i, step := range steps {
+		outputs[i] = step.shown
+	}
+	if *update {
+		defer func() { p.rewrite(t, steps, outputs) }() // as far as it went
+	}
+	for i, step := range steps {
 		command := s.realPorts(tr.command(step.command))
 		where := fmt.Sprintf("%s:%d: $ %s", p.path, step.line, step.command)
+		asked := i+1 < len(steps) && steps[i+1].command == "echo $?"
 		var seen string
-		if inBackground(step.command) {
+		if inBackground(step.command, asked) {
 			seen = s.start(t, tr, command, step.shown)
 		} else {
 			out, code := s.send(t, command)
-			if asked := i+1 < len(steps) && steps[i+1].command == "echo $?"; code != 0 && !asked {
+			if code != 0 && !asked {
 				t.Fatalf("%s\nexit code %d, and the page does not ask for it by: echo $?\n%s", where, code, indent(out))
 			}
 			seen = s.shownPorts(out)
 		}
-		outputs[i] = step.shown
 		err := tr.match(step.shown, seen)
 		if err != nil && *update {
 			outputs[i] = tr.show(seen)
@@ -303,9 +310,11 @@ func (p *page) play(t *testing.T, steps []step) {
 			t.Fatalf("%s\n%v", where, err)
 		}
 	}
-	if !*update {
-		return
-	}
+}
+
+// rewrite puts the outputs of the steps into the page.
+func (p *page) rewrite(t *testing.T, steps []step, outputs []string) {
+	t.Helper()
 	for i, step := range slices.Backward(steps) {
 		if outputs[i] != step.shown {
 			lines := slices.DeleteFunc(strings.SplitAfter(outputs[i], "\n"), func(l string) bool { return l == "" })

@@ -13,25 +13,29 @@ type form struct {
 	shown   string // as it may stand in a page
 	real    string // as it is
 	bind    bool   // the same value stands for the same value all down the page
+	latest  bool   // in a command, it stands for the value that was seen last
 	shorten int    // with -update, so many characters are shown; 0: all
 }
 
 // forms are tried in this order. A value that is bound can stand in a command
 // too: there the real one is put in its place.
 var forms = []form{
-	{`lk_[0-9A-Za-z]{4,}…|lk_[0-9A-Za-z]{38}`, `lk_[0-9A-Za-z]{38}`, true, 9},
-	{`lk_…`, `lk_[0-9A-Za-z]{38}`, false, 0},
-	{`eyJ[0-9A-Za-z_.-]*…|eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+`, `eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+`, false, 3},
-	{`(?:team|key)_[0-9A-Za-z]{22}`, `(?:team|key)_[0-9A-Za-z]{22}`, true, 0},
-	{`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`, `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`, true, 0},
-	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z`, `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z`, false, 0},
-	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, false, 0},
-	{`(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`, `\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`, false, 0},
-	{`\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, `\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, false, 0},
-	{`\d+(?:\.\d+)? ms`, `\d+(?:\.\d+)? ms`, false, 0},
-	{`"(?:duration_us|took_ms)": [0-9.]+`, `"(?:duration_us|took_ms)": [0-9.e+-]+`, false, 0},
-	{`\b[0-9A-Za-z]{32}\b|\b[0-9A-Za-z]{4,31}…`, `[0-9A-Za-z]{32}`, true, 6},
-	{`…`, `[^\n]*?`, false, 0},
+	{`lk_[0-9A-Za-z]{4,}…|lk_[0-9A-Za-z]{38}`, `lk_[0-9A-Za-z]{38}`, true, false, 9},
+	{`lk_…`, `lk_[0-9A-Za-z]{38}`, false, true, 0},
+	{`eyJ[0-9A-Za-z_.-]*…|eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+`, `eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+`, false, true, 3},
+	{`(?:team|key)_[0-9A-Za-z]{22}`, `(?:team|key)_[0-9A-Za-z]{22}`, true, false, 0},
+	{`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`, `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`, true, false, 0},
+	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z`, `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z`, false, false, 0},
+	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, false, false, 0},
+	{`(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`, `\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`, false, false, 0},
+	{`\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, `\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, false, false, 0},
+	{`command line \(uid \d+(?:, \w+)?\)`, `command line \(uid \d+(?:, \w+)?\)`, false, false, 0},
+	{`\d+ s (?:ago|in the future)`, `\d+ s (?:ago|in the future)`, false, false, 0},
+	{`curl/\d+[0-9.]+`, `curl/\d+[0-9.]+`, false, false, 0},
+	{`\d+(?:\.\d+)? ms`, `\d+(?:\.\d+)? ms`, false, false, 0},
+	{`"(?:duration_us|took_ms)": [0-9.]+`, `"(?:duration_us|took_ms)": [0-9.e+-]+`, false, false, 0},
+	{`\b[0-9A-Za-z]{32}\b|\b[0-9A-Za-z]{4,31}…`, `[0-9A-Za-z]{32}`, true, false, 6},
+	{`…`, `[^\n]*?`, false, false, 0},
 }
 
 // everyForm finds the next form in a page; the number of the group that
@@ -76,9 +80,9 @@ func (tr *translation) pattern(shown string) (*regexp.Regexp, []string) {
 			value := line[m[0]:m[1]]
 			f := forms[formNumber(m)]
 			switch known, ok := tr.real[value]; {
-			case ok:
+			case ok && !f.latest:
 				b.WriteString(regexp.QuoteMeta(known))
-			case f.bind:
+			case f.bind || f.latest:
 				bound = append(bound, value)
 				b.WriteString("(" + f.real + ")")
 			default:
@@ -108,6 +112,10 @@ func (tr *translation) match(shown, real string) error {
 		return fmt.Errorf("shown:\n%s\nseen:\n%s", indent(shown), indent(tr.show(real)))
 	}
 	for i, value := range bound {
+		if f := forms[formNumber(everyForm.FindStringSubmatchIndex(value))]; f.latest {
+			tr.real[value] = m[i+1]
+			continue
+		}
 		if before, ok := tr.real[value]; ok && before != m[i+1] {
 			return fmt.Errorf("the page shows %s for two values:\n%s", value, indent(shown))
 		}
