@@ -18,7 +18,7 @@ type fault struct {
 	plant func(good storetest.Store) storetest.Store
 }
 
-var faults = slices.Concat(credentialFaults, changeFaults, recordFaults, contactFaults)
+var faults = slices.Concat(credentialFaults, changeFaults, recordFaults, contactFaults, auditFaults, userFaults, usageFaults)
 
 // changing returns a store whose UpdateTeam is f.
 func changing(f func(good storetest.Store, ctx context.Context, id string, edit editFunc) (latchkey.Holding, latchkey.Change, error)) func(storetest.Store) storetest.Store {

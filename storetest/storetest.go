@@ -23,6 +23,10 @@ type Store interface {
 	latchkey.CredentialStore
 	latchkey.RecordStore
 	latchkey.ContactStore
+	latchkey.AuditStore
+	latchkey.UserStore
+	latchkey.SessionStore
+	latchkey.UsageStore
 }
 
 // An Opener makes a new store with the genesis and the clock given, and returns
@@ -68,6 +72,20 @@ var exams = []struct {
 	{"DeleteContact", examDeleteContact},
 	{"ContactPages", examContactPages},
 	{"HostileContacts", examHostileContacts},
+	{"AppendEvents", examAppendEvents},
+	{"EventPages", examEventPages},
+	{"EventsOfChanges", examEventsOfChanges},
+	{"EventsConcurrently", examEventsConcurrently},
+	{"CreateUser", examCreateUser},
+	{"UpdateUser", examUpdateUser},
+	{"RemovedUser", examRemovedUser},
+	{"Invite", examInvite},
+	{"Redeem", examRedeem},
+	{"Sessions", examSessions},
+	{"Usage", examUsage},
+	{"UsageCap", examUsageCap},
+	{"UsageConcurrently", examUsageConcurrently},
+	{"DeadInUse", examDeadInUse},
 }
 
 // Run examines the store that open makes.
