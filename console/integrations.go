@@ -351,10 +351,11 @@ func (v *visit) check() (answer, error) {
 func (v *visit) knownKey(d latchkey.Digest) latchkey.Known {
 	found, err := v.Keyring.Replica.APIKey(v.ctx(), d)
 	c := found.Credential
-	if err != nil || c == nil || c.TeamID != v.user.TeamID {
-		return latchkey.Known{}
-	}
 	switch {
+	case err != nil:
+		return latchkey.Known{}
+	case c == nil || c.TeamID != v.user.TeamID:
+		return latchkey.Known{Reason: latchkey.ReasonKeyUnknown}
 	case v.holding.Team.Disabled:
 		return latchkey.Known{Reason: latchkey.ReasonTeamDisabled}
 	case !c.Live():

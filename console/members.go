@@ -2,8 +2,10 @@ package console
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"latchkey"
@@ -12,6 +14,8 @@ import (
 // A membersPage lists a team's users, and invites more.
 type membersPage struct {
 	Members []memberRow
+	Next    string // the way to more of them
+	First   string // the way back
 	Link    string // of an invitation that was just made; it is shown once
 	LinkFor string
 	Error   string
@@ -27,6 +31,12 @@ type memberRow struct {
 	By        string
 }
 
+// maxMembers and maxEvents bound a page.
+const (
+	maxMembers = 25
+	maxEvents  = 30
+)
+
 // dones are the sentences that a page begins with after a deed.
 var dones = map[string]string{
 	"removed": "The member is removed, and every session of theirs has ended.",
@@ -39,7 +49,16 @@ func (v *visit) members() (answer, error) {
 
 func (v *visit) membersPage(status int, p membersPage) (answer, error) {
 	users, err := v.Users.Users(v.ctx(), v.user.TeamID)
-	for _, u := range users {
+	from, _ := strconv.Atoi(v.r.URL.Query().Get("from")) // what is no number is the beginning
+	from = max(0, min(from, len(users)))
+	if from > 0 {
+		p.First = "/settings/members"
+	}
+	if len(users) > from+maxMembers {
+		users = users[:from+maxMembers]
+		p.Next = fmt.Sprintf("/settings/members?from=%d", from+maxMembers)
+	}
+	for _, u := range users[from:] {
 		p.Members = append(p.Members, memberRow{
 			ID: u.ID, Email: u.Email, Role: u.Role, Invited: u.Password == "", Self: u.ID == v.user.ID,
 			Created: v.moment(u.Created), By: by(u.CreatedBy),
@@ -189,7 +208,7 @@ type auditRow struct {
 
 func (v *visit) audit() (answer, error) {
 	before := v.r.URL.Query().Get("before")
-	events, err := v.Keyring.Audit.Events(v.ctx(), v.user.TeamID, before, pageRows+1)
+	events, err := v.Keyring.Audit.Events(v.ctx(), v.user.TeamID, before, maxEvents+1)
 	if err != nil {
 		return answer{}, err
 	}
@@ -197,9 +216,9 @@ func (v *visit) audit() (answer, error) {
 	if before != "" {
 		p.Newest = "/settings/audit"
 	}
-	if len(events) > pageRows {
-		events = events[:pageRows]
-		p.Older = "/settings/audit?before=" + events[pageRows-1].ID
+	if len(events) > maxEvents {
+		events = events[:maxEvents]
+		p.Older = "/settings/audit?before=" + events[maxEvents-1].ID
 	}
 	for _, e := range events {
 		p.Rows = append(p.Rows, auditRow{
@@ -231,5 +250,5 @@ func actionWords(a latchkey.Action) string {
 	if w, ok := words[a]; ok {
 		return w
 	}
-	return strings.ReplaceAll(string(a), ".", " ")
+	return cut(60, strings.ReplaceAll(string(a), ".", " "))
 }

@@ -64,7 +64,7 @@ func readPages(files map[string]file) map[string]*template.Template {
 	functions := template.FuncMap{
 		"static": func(name string) string { return "/static/" + name + "?v=" + files["/static/"+name].version },
 		"count":  count,
-		"cut":    cut,
+		"cut":    func(limit int, text any) string { return cut(limit, fmt.Sprint(text)) },
 	}
 	shared := template.Must(template.New("layout.html").Funcs(functions).
 		ParseFS(embedded, "templates/layout.html", "templates/parts.html"))

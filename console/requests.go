@@ -84,9 +84,9 @@ func (p *requestsPage) teamID() string { return p.Filter.Team }
 // quotes, after the name of its header.
 func requestID(pasted string) (string, bool) {
 	text := strings.Join(strings.Fields(pasted), "")
-	text = strings.Trim(text, "\"'`,;:")
+	text = strings.Trim(text, "\"'`,;:.")
 	if name, value, ok := strings.Cut(text, ":"); ok && strings.EqualFold(strings.Trim(name, `"'`), "x-request-id") {
-		text = strings.Trim(value, "\"'`,;")
+		text = strings.Trim(value, "\"'`,;.")
 	}
 	id, err := uuid.Parse(text)
 	return id.String(), err == nil

@@ -1,0 +1,220 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+// TestRequestIDsAreFoundAsTheyArePasted holds the one box to what people put in.
+func TestRequestIDsAreFoundAsTheyArePasted(t *testing.T) {
+	const id = "0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e47"
+	for _, pasted := range []string{
+		id, strings.ToUpper(id), "  " + id + "\n", "X-Request-Id: " + id, "x-request-id:" + strings.ToUpper(id), `"X-Request-Id": "` + id + `"`,
+		`"` + id + `",`, "'" + id + "'", "`" + id + "`", "X-REQUEST-ID : " + id, "0198c5e2 7d3a 7b61 9f0e 3c1d5a8b2e47", "0198c5e27d3a7b619f0e3c1d5a8b2e47",
+		id[:18] + "\n" + id[18:], id + ".", "\u00a0" + id,
+	} {
+		if got, ok := requestID(pasted); !ok || got != id {
+			t.Errorf("%q is read as %q, %t", pasted, got, ok)
+		}
+	}
+	for _, pasted := range []string{"", "x", id[:35], id + "0", "../" + id, "y-request-id: " + id, strings.Repeat("0", 5000), "' OR 1=1 --", "0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2eGG"} {
+		if got, ok := requestID(pasted); ok {
+			t.Errorf("%q is read as %q", pasted, got)
+		}
+	}
+}
+
+// TestUnknownAndForeignRequestsLookTheSame: a team sees its own; support sees all.
+func TestUnknownAndForeignRequestsLookTheSame(t *testing.T) {
+	h := newHouse(t)
+	other, _, err := h.keyring.CreateTeam(t.Context(), "Other", latchkey.System)
+	check(t, err)
+	a, support := h.admin(), h.loggedIn("sam@example.com", latchkey.RoleSupport, "")
+	member := h.loggedIn("max@example.com", latchkey.RoleMember, h.made.Team.ID)
+	own := h.call("Bearer "+h.made.APIKey.Reveal(), "/v1/contacts", "mine/1.0", "127.0.0.1:1").Header().Get("X-Request-Id")
+	foreign := h.call("Bearer "+other.APIKey.Reveal(), "/v1/contacts", "theirs/1.0", "127.0.0.1:1").Header().Get("X-Request-Id")
+	stranger := h.call("Bearer lk_nobodysKey", "/v1/contacts", "strange/1.0", "127.0.0.1:1").Header().Get("X-Request-Id")
+	never := uuid.Must(uuid.NewV7()).String()
+	for _, who := range []*agent{a, member} {
+		if w := who.get("/requests/" + strings.ToUpper(own)); w.Code != http.StatusOK || !strings.Contains(text(w), "mine/1.0") {
+			t.Errorf("a team's own request: %d", w.Code)
+		}
+		var answers []string
+		for _, id := range []string{foreign, stranger, never} {
+			w := who.get("/requests/" + id)
+			answers = append(answers, strings.ReplaceAll(whole(w), id, "ID"))
+			if w.Code != http.StatusNotFound {
+				t.Errorf("a request of nobody's or another team: %d", w.Code)
+			}
+		}
+		if answers[0] != answers[1] || answers[1] != answers[2] {
+			t.Error("the answer tells a foreign request from one that never was")
+		}
+		if page := text(who.get("/requests")); strings.Contains(page, foreign) || strings.Contains(page, stranger) || !strings.Contains(page, own) {
+			t.Error("the list of a team must have its own requests, and no other")
+		}
+		if page := text(who.get("/requests?team=" + other.Team.ID)); strings.Contains(page, foreign) {
+			t.Error("a filter opens another team's list")
+		}
+	}
+	for id, words := range map[string]string{own: "mine/1.0", foreign: "theirs/1.0", stranger: "cut short"} {
+		if w := support.get("/requests/" + id); w.Code != http.StatusOK || !strings.Contains(text(w), words) {
+			t.Errorf("support does not see %q: %d", words, w.Code)
+		}
+	}
+	if page := text(support.get("/requests?team=" + other.Team.ID)); !strings.Contains(page, foreign) || strings.Contains(page, own) {
+		t.Error("support's filter by team does not hold")
+	}
+	if page := text(a.get("/requests/" + never)); !strings.Contains(page, "kept without limit") {
+		t.Error("an unknown ID does not say how long records are kept")
+	}
+	h.console.Keep = 30 * 24 * time.Hour
+	if page := text(a.get("/requests/" + never)); !strings.Contains(page, "Records are kept for 30 days.") {
+		t.Error("an unknown ID does not say how long records are kept, with a limit")
+	}
+}
+
+// TestFiltersAndPaging: every request that fits is on one page, and one only.
+func TestFiltersAndPaging(t *testing.T) {
+	h := newHouse(t)
+	a := h.admin()
+	var records []latchkey.Record
+	for n := range 137 {
+		r := latchkey.Record{
+			RequestID: uuid.Must(uuid.NewV7()).String(), Time: time.Now(), TeamID: h.made.Team.ID, Outcome: latchkey.OutcomeAccepted, Reason: latchkey.ReasonOK,
+			Method: "GET", Path: fmt.Sprintf("/v1/contact/%d", n), Status: 200,
+		}
+		switch {
+		case n%3 == 0:
+			r.Outcome, r.Status, r.Reason = latchkey.OutcomeDenied, 401, latchkey.ReasonBadSignature
+		case n%5 == 0:
+			r.Method, r.Path = "POST", "/v1/100%_special"
+		}
+		records = append(records, r)
+	}
+	check(t, h.store.AppendRecords(t.Context(), records))
+	for query, fits := range map[string]func(*latchkey.Record) bool{
+		"":                            func(*latchkey.Record) bool { return true },
+		"status=401":                  func(r *latchkey.Record) bool { return r.Status == 401 },
+		"outcome=accepted":            func(r *latchkey.Record) bool { return r.Outcome == latchkey.OutcomeAccepted },
+		"method=POST":                 func(r *latchkey.Record) bool { return r.Method == "POST" },
+		"path=/contact/1":             func(r *latchkey.Record) bool { return strings.Contains(r.Path, "/contact/1") },
+		"path=100%25_":                func(r *latchkey.Record) bool { return strings.Contains(r.Path, "100%_") },
+		"method=GET&status=200":       func(r *latchkey.Record) bool { return r.Method == "GET" && r.Status == 200 },
+		"path=%27+OR+1=1+--":          func(*latchkey.Record) bool { return false },
+		"outcome=%27%3B+DROP+TABLE+x": func(*latchkey.Record) bool { return false },
+		"since=1h&method=nonsense":    func(*latchkey.Record) bool { return false },
+	} {
+		seen, path := map[string]int{}, "/requests?"+query
+		for pages := 0; path != "" && pages < 10; pages++ {
+			page := text(a.get(path))
+			for _, link := range strings.Split(page, `href="/requests/`)[1:] {
+				seen[link[:36]]++
+			}
+			path = ""
+			for _, link := range strings.Split(page, `class="button" href="`)[1:] {
+				if at, rest, _ := strings.Cut(link, `"`); strings.HasPrefix(rest, ">Older") {
+					path = strings.ReplaceAll(at, "&amp;", "&")
+				}
+			}
+		}
+		for i := range records {
+			want := 0
+			if fits(&records[i]) {
+				want = 1
+			}
+			if seen[records[i].RequestID] != want {
+				t.Errorf("%q lists %s %s %d times, not %d", query, records[i].Method, records[i].Path, seen[records[i].RequestID], want)
+				break
+			}
+		}
+	}
+	if w := a.get("/requests?status=abc"); !strings.Contains(text(w), "A status is a number") {
+		t.Error("a status that is none is not said")
+	}
+}
+
+// TestChartCounts holds the chart, the drawing and the table, to the records.
+func TestChartCounts(t *testing.T) {
+	h := newHouse(t)
+	a := h.admin()
+	if page := text(a.get("/settings/integrations")); !strings.Contains(page, "No requests in this time") {
+		t.Error("without requests the chart must say so")
+	}
+	now := time.Now()
+	for age, n := range map[time.Duration]int{0: 3, 5 * time.Hour: 1200, 30 * time.Hour: 2, 9 * 24 * time.Hour: 7} {
+		var records []latchkey.Record
+		for i := range n {
+			r := latchkey.Record{RequestID: uuid.Must(uuid.NewV7()).String(), Time: now.Add(-age), TeamID: h.made.Team.ID, Outcome: latchkey.OutcomeAccepted}
+			if i == 0 {
+				r.Outcome = latchkey.OutcomeDenied
+			}
+			records = append(records, r)
+		}
+		check(t, h.store.AppendRecords(t.Context(), records))
+	}
+	for of, want := range map[string][]string{
+		"24h": {"1,203 requests in the last 24 hours", "Accepted <strong>1,201</strong>", "Denied <strong>2</strong>", `>1,200</p>`},
+		"7d":  {"1,205 requests in the last 7 days", "Accepted <strong>1,202</strong>", "Denied <strong>3</strong>"},
+	} {
+		page := text(a.get("/settings/integrations?range=" + of))
+		for _, words := range want {
+			if !strings.Contains(page, words) {
+				t.Errorf("the chart of %s does not say %q", of, words)
+			}
+		}
+		if strings.Count(page, "<rect") < 4 {
+			t.Errorf("the chart of %s draws %d parts", of, strings.Count(page, "<rect"))
+		}
+	}
+}
+
+// TestTokenCheckKnowsOnlyItsTeam, and keeps nothing.
+func TestTokenCheckKnowsOnlyItsTeam(t *testing.T) {
+	h := newHouse(t)
+	other, _, err := h.keyring.CreateTeam(t.Context(), "Other", latchkey.System)
+	check(t, err)
+	a := h.loggedIn("max@example.com", latchkey.RoleMember, h.made.Team.ID)
+	_, _, err = h.keyring.RollKey(t.Context(), h.made.Team.ID, 0, latchkey.Actor{Name: "ada@example.com"})
+	check(t, err)
+	sign := func(id string, key latchkey.Secret) string { return latchkey.SignToken(id, key, time.Now()).Reveal() }
+	before := len(h.events())
+	for _, c := range []struct{ pasted, want string }{
+		{h.made.APIKey.Reveal(), "This API key is dead. It was rolled at"},
+		{h.made.APIKey.Reveal(), "by ada@example.com"},
+		{other.APIKey.Reveal(), "No team has this API key, and none had it."},
+		{sign(other.SecretID, other.SecretKey), "iss names no API secret that is known"},
+		{sign(h.made.SecretID, h.made.SecretKey), "It would be accepted."},
+		{sign(h.made.SecretID, other.SecretKey), "It would be refused."},
+		{"", "There is no credential."},
+		{"Authorization: Basic " + strings.Repeat("x", 20000), "It would be refused."},
+		{h.made.SecretID + "||" + h.made.SecretKey.Reveal(), "It would be refused."},
+	} {
+		page := strings.ReplaceAll(text(a.post("/settings/integrations/check", "text", c.pasted)), "&#39;", "'")
+		if !strings.Contains(page, c.want) {
+			t.Errorf("%.12s…: the check does not say %q, but: %s", c.pasted, c.want, verdictOf(page))
+		}
+		if c.pasted != "" && strings.Contains(page, c.pasted) {
+			t.Errorf("%.12s…: the page repeats what was pasted", c.pasted)
+		}
+		if c.pasted != "" && strings.Contains(h.log.String(), c.pasted) {
+			t.Errorf("%.12s…: the log has what was pasted", c.pasted)
+		}
+	}
+	if len(h.events()) != before {
+		t.Error("the audit has what was pasted, or at least that it was")
+	}
+}
+
+func verdictOf(page string) string {
+	_, rest, _ := strings.Cut(page, `id="verdict">`)
+	verdict, _, _ := strings.Cut(rest, "</div>")
+	return verdict
+}
