@@ -239,7 +239,7 @@ func (s *shell) start(t *testing.T, tr *translation, command, shown string) stri
 		t.Fatalf("%s &: exit code %d\n%s", command, code, out)
 	}
 	var seen string
-	for deadline := time.Now().Add(patience / 3); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		text, err := os.ReadFile(file)
 		if err == nil {
 			seen = s.shownPorts(clean(string(text)))
@@ -247,7 +247,7 @@ func (s *shell) start(t *testing.T, tr *translation, command, shown string) stri
 				return seen
 			}
 		}
-		if *update && time.Until(deadline) < patience/3-2*time.Second {
+		if *update && time.Until(deadline) < patience-5*time.Second {
 			break
 		}
 	}
@@ -270,7 +270,7 @@ func TestSessions(t *testing.T) {
 			p.play(t, steps)
 		})
 	}
-	if played < 8 {
+	if played < 12 {
 		t.Errorf("%d pages have a session: the test does not see them", played)
 	}
 }

@@ -30,13 +30,18 @@ var forms = []form{
 	{`(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`, `\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`, false, false, 0},
 	{`\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, `\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, false, false, 0},
 	{`command line \(uid \d+(?:, \w+)?\)`, `command line \(uid \d+(?:, \w+)?\)`, false, false, 0},
-	{`\d+ s (?:ago|in the future)`, `\d+ s (?:ago|in the future)`, false, false, 0},
+	{lapse, lapse, false, false, 0},
+	{`"iat": \d{10}\b`, `"iat": \d{10}`, false, false, 0},
 	{`curl/\d+[0-9.]+`, `curl/\d+[0-9.]+`, false, false, 0},
 	{`\d+(?:\.\d+)? ms`, `\d+(?:\.\d+)? ms`, false, false, 0},
 	{`"(?:duration_us|took_ms)": [0-9.]+`, `"(?:duration_us|took_ms)": [0-9.e+-]+`, false, false, 0},
 	{`\b[0-9A-Za-z]{32}\b|\b[0-9A-Za-z]{4,31}…`, `[0-9A-Za-z]{32}`, true, false, 6},
 	{`…`, `[^\n]*?`, false, false, 0},
 }
+
+// lapse is a length of time as the program says it, such as "12 s ago" or
+// "10m0s ago".
+const lapse = `\d+ s (?:ago|in the future|behind|ahead)|(?:\d+(?:\.\d+)?(?:h|ms|m|µs|s))+ ago`
 
 // everyForm finds the next form in a page; the number of the group that
 // matched is the form's, plus one.
@@ -178,6 +183,7 @@ func TestForms(t *testing.T) {
 		"two keys, not told apart":   {"lk_… lk_…\n", key1 + " " + key2 + "\n", true},
 		"another time":               {"2026-01-02T03:04:05Z\n", "2027-01-02T03:04:05Z\n", true},
 		"no time":                    {"2026-01-02T03:04:05Z\n", "2027-01-02\n", false},
+		"a lapse":                    {"signed 10m0s ago, dead 300 s ago\n", "signed 1.5s ago, dead 2 s ago\n", true},
 		"milliseconds":               {"in 1.52 ms.\n", "in 17 ms.\n", true},
 		"the rest of a line":         {"curl …\n", "curl 8.1\n", true},
 		"more than a line":           {"curl …\n", "curl\n8.1\n", false},

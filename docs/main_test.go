@@ -25,7 +25,7 @@ import (
 var update = flag.Bool("update", false, "write what was seen into the pages")
 
 // patience bounds every wait for another process.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // What all tests share. TestMain sets it before any of them runs.
 var (
