@@ -88,7 +88,7 @@ func (a *API) createUser(ctx context.Context, by latchkey.Actor, q newUser) (Inv
 			return Invited{}, err
 		}
 	}
-	now := time.Now()
+	now := time.Now().Truncate(time.Microsecond) // as it is kept
 	u := latchkey.User{ID: latchkey.NewUserID(), Email: email, Role: q.Role, Epoch: 1, Created: now, CreatedBy: by.Name}
 	if team != nil {
 		u.TeamID = team.ID
@@ -122,7 +122,7 @@ func (a *API) inviteUser(ctx context.Context, by latchkey.Actor, q ofEmail) (Inv
 	if err != nil {
 		return Invited{}, err
 	}
-	now := time.Now()
+	now := time.Now().Truncate(time.Microsecond) // as it is kept
 	link, invitation := a.invitation(u.ID, now)
 	err = a.Users.Invite(ctx, invitation, latchkey.NewEvent(now, by, latchkey.ActionInvite, u.TeamID, u.Email, "a new link"))
 	return Invited{userOf(u, team), link, invitation.Expires.UTC()}, err
@@ -186,7 +186,7 @@ func (a *API) removeUser(ctx context.Context, by latchkey.Actor, q ofEmail) (Use
 	if err != nil {
 		return User{}, err
 	}
-	now := time.Now()
+	now := time.Now().Truncate(time.Microsecond) // as it is kept
 	_, err = a.Users.UpdateUser(ctx, u.ID, func(u *latchkey.User) error {
 		u.Removed = now
 		u.Epoch++

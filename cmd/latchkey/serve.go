@@ -88,15 +88,15 @@ func (c *serveCmd) Run(g *globals) error {
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
-	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), n.name, g.Data)
-	if s.console != nil {
-		fmt.Fprintf(os.Stderr, "latchkey: console on %s\n", s.console.url())
-	}
 	if n.first != nil {
 		printFirst(os.Stdout, c.PrintSecrets || term.IsTerminal(int(os.Stdout.Fd())), s.url, c.Upstream != "", g, n.first)
 		if err := s.console.printSetup(ctx, os.Stdout); err != nil {
 			return errors.Join(err, n.Close())
 		}
+	}
+	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), n.name, g.Data)
+	if s.console != nil {
+		fmt.Fprintf(os.Stderr, "latchkey: console on %s\n", s.console.url())
 	}
 	return errors.Join(s.run(ctx, signals, c.Drain), n.Close())
 }
