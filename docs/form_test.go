@@ -29,6 +29,7 @@ var forms = []form{
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, false, false, 0},
 	{`(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`, `\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`, false, false, 0},
 	{`\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, `\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, false, false, 0},
+	{`version \(devel\)`, `version (?:\(devel\)|v\d[^\s,]*)`, false, false, 0},
 	{`command line \(uid \d+(?:, \w+)?\)`, `command line \(uid \d+(?:, \w+)?\)`, false, false, 0},
 	{lapse, lapse, false, false, 0},
 	{`"iat": \d{10}\b`, `"iat": \d{10}`, false, false, 0},
