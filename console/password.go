@@ -43,13 +43,14 @@ var errBusy = errors.New("too many passwords are being checked")
 type hasher struct {
 	running chan struct{}
 	waiting chan struct{}
+	memory  uint32 // KiB, of a new hash
 	decoy   string // a hash that no password has
 }
 
 func newHasher() *hasher {
 	cores := runtime.GOMAXPROCS(0)
-	h := &hasher{running: make(chan struct{}, cores), waiting: make(chan struct{}, cores*(1+hashQueue))}
-	h.decoy = encodeHash(make([]byte, saltBytes), []byte(rand.Text() + rand.Text())[:hashBytes])
+	h := &hasher{running: make(chan struct{}, cores), waiting: make(chan struct{}, cores*(1+hashQueue)), memory: hashMemory}
+	h.decoy = encodeHash(h.memory, make([]byte, saltBytes), []byte(rand.Text() + rand.Text())[:hashBytes])
 	return h
 }
 
@@ -104,12 +105,12 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	defer h.leave()
 	salt := make([]byte, saltBytes)
 	_, _ = rand.Read(salt) // never fails
-	return encodeHash(salt, argon2.IDKey(norm.NFC.Bytes([]byte(password)), salt, hashPasses, hashMemory, 1, hashBytes)), nil
+	return encodeHash(h.memory, salt, argon2.IDKey(norm.NFC.Bytes([]byte(password)), salt, hashPasses, h.memory, 1, hashBytes)), nil
 }
 
-func encodeHash(salt, sum []byte) string {
+func encodeHash(memory uint32, salt, sum []byte) string {
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, hashMemory, hashPasses,
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, memory, hashPasses,
 		b64.EncodeToString(salt), b64.EncodeToString(sum))
 }
 
