@@ -1,16 +1,26 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"latchkey": main})
+	testscript.Main(tidy{m}, map[string]func(){"latchkey": main})
+}
+
+// tidy removes the program that was built for the tests.
+type tidy struct{ *testing.M }
+
+func (t tidy) Run() int {
+	defer func() { _ = os.RemoveAll(programDir) }()
+	return t.M.Run()
 }
 
 // TestStories runs the stories in testdata: what the command does, with its real
@@ -44,14 +54,29 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// buildProgram makes the command as its users run it. The stories start it some
+// programDir is where buildProgram puts it.
+var programDir string
+
+// build makes the command, once, as its users run it.
+var build = sync.OnceValues(func() (program string, err error) {
+	if programDir, err = os.MkdirTemp("", "latchkey-test-*"); err != nil {
+		return "", err
+	}
+	program = filepath.Join(programDir, "latchkey")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// buildProgram returns the command as its users run it. The tests start it some
 // hundred times: with the race detector in it, most of their time would be its
 // start. What runs in it at the same time, other tests run with the detector.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "latchkey")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	program, err := build()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return program
 }

@@ -42,12 +42,10 @@ type process struct {
 	err    error
 }
 
-// command is this program again, as the command latchkey.
+// command is the command latchkey.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), os.Args[0])
-	c.Args = append([]string{"latchkey"}, args...)
-	return c
+	return exec.CommandContext(t.Context(), buildProgram(t), args...)
 }
 
 // runCommand runs a command to its end, and returns what it printed.
@@ -267,8 +265,8 @@ func TestKilledWhileRolling(t *testing.T) {
 	var last string
 	rolls, kills, lost := 0, 0, 0
 	for ; rolls < 100 || kills < 20; kills++ {
-		killer := p
-		time.AfterFunc(time.Duration(mathrand.Int64N(int64(60*time.Millisecond))), func() { _ = killer.Process.Kill() })
+		// So many rolls are acknowledged, and the kill falls into those that follow.
+		whole := 1 + mathrand.IntN(8)
 		for {
 			answer, _, err := api.RollKey(t.Context(), firstTeam, 0)
 			if err != nil {
@@ -276,6 +274,13 @@ func TestKilledWhileRolling(t *testing.T) {
 			}
 			rolls++
 			last = answer.APIKey
+			if whole--; whole == 0 {
+				killer := p
+				time.AfterFunc(time.Duration(mathrand.Int64N(int64(8*time.Millisecond))), func() { _ = killer.Process.Kill() })
+			}
+			if whole < -1000 {
+				t.Fatal("the server outlives its kill")
+			}
 		}
 		<-p.ended
 		p = startServer(t, data)
