@@ -46,7 +46,7 @@ type Console struct {
 	Users    latchkey.UserStore
 	Sessions latchkey.SessionStore
 	Records  latchkey.RecordReader
-	Usage    latchkey.UsageStore
+	Usage    latchkey.UsageReader
 	Tallies  latchkey.TallyReader
 
 	URL    string           // the origin by which browsers reach it, without a path: what links carry

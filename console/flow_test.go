@@ -82,6 +82,7 @@ func (f *flow) looks(where string) {
 	f.t.Helper()
 	if f.scripted {
 		f.axe(where)
+		shoot(f.browser, "flow-"+strings.NewReplacer(" ", "-", "#", "", ".", "", ">", "").Replace(where))
 	}
 }
 

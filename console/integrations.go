@@ -40,6 +40,7 @@ type keyCard struct {
 	Value      string // empty until it was asked for
 	Copy       bool   // it was asked for to be copied
 	Created    moment
+	Rolled     bool // it was made by a roll, not with the team
 	By         string
 	Used       useLine
 	OldID      string
@@ -105,7 +106,7 @@ func (v *visit) keyCard(s shown) (keyCard, error) {
 	if key == nil {
 		return keyCard{}, nil
 	}
-	card := keyCard{ID: key.ID, Created: v.moment(key.Created), By: by(key.CreatedBy)}
+	card := keyCard{ID: key.ID, Created: v.moment(key.Created), By: by(key.CreatedBy), Rolled: key.Created.After(v.holding.Team.Created)}
 	var err error
 	if card.Masked, err = v.masked(key); err != nil {
 		return card, err
@@ -205,7 +206,7 @@ type callerRow struct {
 	From, Agent, How string
 	Count            string
 	Last             moment
-	Credential       string
+	Credential       string // which one it sends, where that is not clear
 }
 
 // usageOf returns who was accepted with each of the credentials lately.
@@ -248,7 +249,7 @@ func (v *visit) callers(id string) ([]callerRow, error) {
 func (v *visit) callerRow(u latchkey.Usage, requests int64) callerRow {
 	row := callerRow{
 		From: cut(45, u.Caller.ClientIP), Agent: cut(120, u.Caller.UserAgent), How: methodWords(u.Caller.Auth),
-		Count: grouped(requests), Last: v.moment(u.Last), Credential: u.CredentialID,
+		Count: grouped(requests), Last: v.moment(u.Last),
 	}
 	if u.Caller == (latchkey.Caller{}) {
 		row.From, row.Agent, row.How = "all others", "", "any"
@@ -264,6 +265,7 @@ func (v *visit) deadRows() ([]callerRow, error) {
 	var rows []callerRow
 	for _, u := range list[:min(len(list), maxRows)] {
 		row := v.callerRow(u, u.Refused)
+		row.Credential = u.CredentialID
 		rows = append(rows, row)
 	}
 	return rows, err
