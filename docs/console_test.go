@@ -96,8 +96,8 @@ func newShell(t *testing.T) *shell {
 	}
 	c := exec.Command("bash", "--noprofile", "--norc")
 	c.Dir = s.dir
-	c.Env = testEnv("HOME="+home, "CURL_HOME="+home, "LC_ALL=C.UTF-8", "LATCHKEY_NODE=node1", "LATCHKEY_LISTEN=127.0.0.1:"+s.port("8080"), "LATCHKEY_CONSOLE=127.0.0.1:"+s.port("8081"),
-		"GOPATH="+goEnv(t, "GOPATH"), "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "GOFLAGS="+goEnv(t, "GOFLAGS"), "GOPROXY="+goEnv(t, "GOPROXY"))
+	c.Env = testEnv(append(goEnv(), "HOME="+home, "CURL_HOME="+home, "LC_ALL=C.UTF-8", "LATCHKEY_NODE=node1",
+		"LATCHKEY_LISTEN=127.0.0.1:"+s.port("8080"), "LATCHKEY_CONSOLE=127.0.0.1:"+s.port("8081"))...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if s.stdin, err = c.StdinPipe(); err != nil {
@@ -119,14 +119,19 @@ func newShell(t *testing.T) *shell {
 	return s
 }
 
-var goEnv = func(t *testing.T, name string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
+// goEnv is Go's own environment, which it would look for in HOME.
+var goEnv = sync.OnceValue(func() []string {
+	names := []string{"GOPATH", "GOCACHE", "GOMODCACHE", "GOFLAGS", "GOPROXY"}
+	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
 	if err != nil {
-		t.Fatalf("go env %s: %v", name, err)
+		return nil // what needs it fails, and says so
 	}
-	return strings.TrimSpace(string(out))
-}
+	var env []string
+	for i, value := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
+		env = append(env, names[i]+"="+value)
+	}
+	return env
+})
 
 var taken sync.Map // ports that some page has
 
@@ -228,6 +233,10 @@ func inBackground(command string, asked bool) bool {
 	return strings.HasSuffix(command, " &") || server.MatchString(command) && !asked
 }
 
+// silence is how long a command in the background may say nothing more before
+// what it said is taken for all that it says.
+const silence = 5 * time.Second
+
 // start runs a command in the background. Its output is what it printed when it
 // is what the page shows, or when it has not become that for a while.
 func (s *shell) start(t *testing.T, tr *translation, command, shown string) string {
@@ -242,13 +251,12 @@ func (s *shell) start(t *testing.T, tr *translation, command, shown string) stri
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		text, err := os.ReadFile(file)
 		if err == nil {
-			seen = s.shownPorts(clean(string(text)))
+			if now := s.shownPorts(clean(string(text))); now != seen {
+				seen, deadline = now, time.Now().Add(silence) // it has begun to speak
+			}
 			if pattern, _ := tr.pattern(shown); pattern.MatchString(seen) && (seen != "" || shown == "") && (shown != "" || !*update) {
 				return seen
 			}
-		}
-		if *update && time.Until(deadline) < patience-5*time.Second {
-			break
 		}
 	}
 	return seen
@@ -331,6 +339,9 @@ func (p *page) rewrite(t *testing.T, steps []step, outputs []string) {
 // snippets, as if they were copied from the page.
 func (p *page) prepare(t *testing.T, dir string) {
 	t.Helper()
+	if strings.Contains(strings.Join(p.lines, "\n"), "\n$ python3 ") {
+		need(t, "python3")
+	}
 	name := strings.TrimSuffix(filepath.Base(p.path), ".md")
 	i := slices.IndexFunc(languages, func(l language) bool { return l.dir == name })
 	if filepath.Dir(p.path) != "clients" || i < 0 {
