@@ -88,10 +88,10 @@ func (r *route) allows(role latchkey.Role) bool {
 // nothing else, or the first page.
 func (s *site) ownPage(next string) string {
 	path, query, _ := strings.Cut(next, "?")
-	plain := func(r rune) bool {
+	strange := func(r rune) bool {
 		return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~=&%+/", r)
 	}
-	if strings.ContainsFunc(path+query, plain) || strings.Contains(path, "//") || strings.Contains(path, "%") {
+	if strings.ContainsFunc(path+query, strange) {
 		return "/"
 	}
 	page, ok := s.find(path)[http.MethodGet]
