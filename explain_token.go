@@ -105,7 +105,7 @@ func sentences(detail string) (mistake, mend string) {
 		}
 	}
 	if right != "" {
-		right = strings.ToUpper(right[:1]) + right[1:] + "."
+		right = strings.ToUpper(right[:1]) + strings.TrimSuffix(right[1:], ".") + "."
 	}
 	return strings.TrimSuffix(wrong, ".") + ".", right
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -241,7 +242,8 @@ func tokenForm(err error) *Denial {
 	if !errors.As(err, &form) {
 		return d
 	}
-	d.Detail, d.Diagnosis = form.Detail, form.Detail
+	d.Detail = sentence(form.Detail)
+	d.Diagnosis = d.Detail
 	switch form.Kind {
 	case jwt.Algorithm:
 		d.Reason = ReasonJWTAlgorithm
@@ -249,6 +251,21 @@ func tokenForm(err error) *Denial {
 		d.Reason = ReasonJWTClaim
 	}
 	return d
+}
+
+// sentence begins s with a capital, unless that is a claim's name, and ends it
+// with a full stop.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	first, _, _ := strings.Cut(s, " ")
+	switch first {
+	case "iss", "iat", "exp", "nbf", "alg", "typ", "crit":
+	default:
+		s = strings.ToUpper(s[:1]) + s[1:]
+	}
+	return strings.TrimSuffix(s, ".") + "."
 }
 
 // tokenTime makes a denial of what [jwt.Token.CheckTime] found wrong.

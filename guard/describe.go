@@ -25,10 +25,10 @@ func (g *Guard) describe(r *http.Request, id string, at time.Time) latchkey.Reco
 		Time:            at.UTC().Truncate(time.Microsecond),
 		Node:            g.Node,
 		Method:          printable(r.Method, maxVerb),
-		Host:            printable(hostOf(r), maxHost),
-		Path:            printable(recordPath(r), maxPath),
-		UserAgent:       printable(r.UserAgent(), maxUserAgent),
-		ClientRequestID: clientRequestID(r.Header),
+		Host:            g.kept(hostOf(r), maxHost),
+		Path:            g.kept(recordPath(r), maxPath),
+		UserAgent:       g.kept(r.UserAgent(), maxUserAgent),
+		ClientRequestID: g.clientRequestID(r.Header),
 		TraceID:         traceID(r.Header),
 	}
 	if ip := g.clientIP(r); ip.IsValid() {
@@ -53,6 +53,15 @@ func recordPath(r *http.Request) string {
 	return ""
 }
 
+// kept is what a record keeps of s. A credential is taken out before s is cut:
+// half of one would not be known.
+func (g *Guard) kept(s string, limit int) string {
+	if g.Redact != nil {
+		s = g.Redact(s)
+	}
+	return printable(s, limit)
+}
+
 // printable cuts s to limit bytes and puts "?" for all that does not print, or
 // is no UTF-8, so that one record stays one line wherever it is shown.
 func printable(s string, limit int) string {
@@ -66,7 +75,7 @@ func printable(s string, limit int) string {
 
 // clientRequestID returns the caller's own X-Request-Id: of the first field,
 // the first 128 visible ASCII characters.
-func clientRequestID(h http.Header) string {
+func (g *Guard) clientRequestID(h http.Header) string {
 	fields := h[headerRequestID]
 	if len(fields) == 0 {
 		return ""
@@ -77,6 +86,9 @@ func clientRequestID(h http.Header) string {
 		}
 		return c
 	}, fields[0])
+	if g.Redact != nil {
+		visible = g.Redact(visible)
+	}
 	return visible[:min(len(visible), maxClientRequestID)]
 }
 

@@ -14,6 +14,12 @@ import (
 	"latchkey"
 )
 
+// ErrStopping is the cause with which a server that stops ends the contexts of
+// requests that are still under way (context.WithCancelCause over
+// http.Server.BaseContext): the door then answers 503 where it still can, and
+// the records say that it was not the client who went away.
+var ErrStopping = errors.New("server is stopping")
+
 // statusClientGone is the status of a record whose client had gone before there
 // was an answer. The number is nginx's; nobody hears it.
 const statusClientGone = 499
@@ -131,6 +137,9 @@ func (x *exchange) finish() {
 		return // it ends when the connection is closed
 	}
 	switch gone := x.clientGone(); {
+	case !x.answered && gone && x.stopping():
+		x.fail(latchkey.CodeInternal, "The server was stopped before there was an answer.")
+		x.guard.Problems.Write(x.writer(), x.request, &latchkey.Unavailable{})
 	case !x.answered && gone:
 		x.remark("The client went away before there was an answer.")
 		// If it was the server that gave up, the client hears no false 200.
@@ -138,10 +147,24 @@ func (x *exchange) finish() {
 	case !x.answered:
 		x.writeHeader(http.StatusOK)
 	case x.lost.Load():
-		x.remark("The client went away before the answer ended.")
+		x.brokenOff()
 	}
 	x.dropTrailers()
 	x.end()
+}
+
+// stopping reports whether it is the server that gives requests up.
+func (x *exchange) stopping() bool {
+	return errors.Is(context.Cause(x.request.Context()), ErrStopping)
+}
+
+// brokenOff says why an answer has no end.
+func (x *exchange) brokenOff() {
+	if x.stopping() {
+		x.fail(latchkey.CodeInternal, "The server was stopped before the answer ended.")
+		return
+	}
+	x.remark("The client went away before the answer ended.")
 }
 
 // remark adds a diagnosis to a record that has none.
@@ -162,7 +185,7 @@ func (x *exchange) abort(v any) {
 		x.remark("The client went away before there was an answer.")
 		x.begin(statusClientGone)
 	case silent && gone:
-		x.remark("The client went away before the answer ended.")
+		x.brokenOff()
 	case silent && x.failed():
 	case silent:
 		x.fail(latchkey.CodeInternal, "The handler broke off.")

@@ -126,6 +126,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Upgrade")
 	}
 	exchangeFrom(r.Context()).proxied = true
+	// The server would guess a type where the upstream gives none.
+	w.Header()["Content-Type"] = nil
 	p.reverse.ServeHTTP(w, r)
 }
 

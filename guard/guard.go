@@ -35,6 +35,11 @@ type Guard struct {
 	// must not block. Nil: nobody is told.
 	Diagnose func(requestID string, fields []string)
 
+	// Redact takes credentials out of what a record keeps of a request's
+	// header (path, host, user agent, the caller's request ID); it is the
+	// method of a [latchkey.Keyring]. Nil: they are kept as they came.
+	Redact func(string) string
+
 	Recorder latchkey.Recorder // takes a record of each response; nil: nobody does
 	Problems problem.Writer    // writes the refusals
 	Node     string            // the name of this node, for the records

@@ -54,3 +54,17 @@ func credentialError(err error, c *latchkey.Credential) error {
 	}
 	return fmt.Errorf("write %s %s: %w", c.Kind, c.ID, err)
 }
+
+// damaged reports whether err says that a file is no SQLite file, or is not
+// whole. A full disk, for example, says nothing of the file.
+func damaged(err error) bool {
+	var failure *sqlite.Error
+	if !errors.As(err, &failure) {
+		return false
+	}
+	switch failure.Code() & 0xff {
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA:
+		return true
+	}
+	return false
+}

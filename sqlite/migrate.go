@@ -143,8 +143,11 @@ func inspect(ctx context.Context, path string, applicationID int64) (version int
 			EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'goose_db_version'),
 			(SELECT count(*) FROM sqlite_schema WHERE tbl_name NOT IN ('goose_db_version', 'sqlite_sequence'))`).
 		Scan(&id, &versioned, &others)
-	if err != nil {
+	if damaged(err) {
 		return 0, fmt.Errorf("%s is not a file of latchkey, or damaged: %w", path, err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	if id != applicationID && (id != 0 || others > 0) || id == applicationID && !versioned {
 		return 0, fmt.Errorf("%s is not the file of latchkey that its name says", path)

@@ -24,11 +24,7 @@ func printFirst(w io.Writer, reveal bool, url string, upstream bool, g *globals,
 		path = "/"
 	}
 	if !reveal {
-		data := ""
-		if g.Data != defaultData {
-			data = " --data " + shellQuote(g.Data)
-		}
-		fmt.Fprintf(w, "A first team, %q, was made. Its API key:\n\n  latchkey key show %s%s\n\n", made.Team.Name, made.Team.Name, data)
+		fmt.Fprintf(w, "A first team, %q, was made. Its API key:\n\n  %s\n\n", made.Team.Name, g.command("latchkey key show "+made.Team.Name))
 		fmt.Fprintf(w, "Then call the API:\n\n  curl %s%s -H \"Authorization: Bearer YOUR_API_KEY\"\n", url, path)
 		return
 	}
@@ -43,7 +39,16 @@ func printFirst(w io.Writer, reveal bool, url string, upstream bool, g *globals,
 	fmt.Fprintf(w, "  curl %s%s -H \"Authorization: Bearer %s\"\n\n", url, path, token)
 	fmt.Fprintf(w, "The last one is a JWT; it lives for five minutes. It is signed with this API secret:\n\n")
 	fmt.Fprintf(w, "  API Secret ID   %s\n  API Secret Key  %s\n\n", made.SecretID, made.SecretKey.Reveal())
-	fmt.Fprintf(w, "The Secret Key is not shown again; the API key is, by: latchkey key show %s\n", made.Team.Name)
+	fmt.Fprintf(w, "The console shows all of them again, and the API key is shown by: %s\n", g.command("latchkey key show "+made.Team.Name))
+}
+
+// command adds the data directory to a command that somebody is told to type,
+// unless that works without.
+func (g *globals) command(line string) string {
+	if g.Data == defaultData || g.Data == os.Getenv("LATCHKEY_DATA") {
+		return line
+	}
+	return line + " --data " + word(g.Data)
 }
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

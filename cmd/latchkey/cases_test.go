@@ -40,8 +40,13 @@ type house struct {
 func openHouse(t *testing.T, mode string) *house {
 	t.Helper()
 	h := &house{}
-	n, err := openNode(t.Context(), nodeConfig{
-		Data: filepath.Join(t.TempDir(), "data"), Node: "n1", Create: true, By: latchkey.System, Logger: slog.New(slog.DiscardHandler),
+	data := filepath.Join(t.TempDir(), "data")
+	lock, err := claimDir(t.Context(), data, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNode(t.Context(), lock, nodeConfig{
+		Data: data, Node: "n1", Create: true, By: latchkey.System, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -71,33 +70,34 @@ type consoleServer struct {
 	logger  *slog.Logger
 }
 
-// newConsole listens, unless the console is off.
-func (c *consoleFlags) newConsole(n *node, apiURL string, tlsConfig *tls.Config, logger *slog.Logger) (*consoleServer, error) {
-	if c.addr() == "" {
+// newConsole returns the console that a socket was opened for, or nil.
+func (c *consoleFlags) newConsole(n *node, sockets *sockets, apiURL string, logger *slog.Logger) (*consoleServer, error) {
+	ln := sockets.console
+	if ln == nil {
 		return nil, nil
-	}
-	ln, err := c.listen()
-	if err != nil {
-		return nil, err
 	}
 	s := &consoleServer{ln: ln, logger: logger}
 	s.console = &console.Console{
-		Keyring: n.keyring, Users: n.store, Sessions: n.store, Records: n.records, Usage: n.store, Tallies: n.store,
-		URL: c.origin(ln.Addr(), tlsConfig != nil), APIURL: apiURL, Logger: logger,
+		Keyring: n.keyring, Users: n.store, Sessions: n.store, Records: n.records, Usage: n.journal, Tallies: n.store,
+		URL: c.origin(ln.Addr(), sockets.tls != nil), APIURL: apiURL, Logger: logger,
 	}
 	handler, err := s.console.Handler()
 	if err != nil {
-		return nil, errors.Join(err, ln.Close())
+		return nil, err
 	}
 	s.server = &http.Server{
-		Handler: handler, TLSConfig: tlsConfig.Clone(), ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		Handler: handler, TLSConfig: sockets.tls.Clone(), ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: formTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 	}
 	return s, nil
 }
 
-// listen takes another port if the one that nobody chose is taken.
-func (c *consoleFlags) listen() (net.Listener, error) {
+// listenConsole takes another port if the one that nobody chose is taken. It
+// returns nil if the console is off.
+func (c *consoleFlags) listenConsole() (net.Listener, error) {
+	if c.addr() == "" {
+		return nil, nil
+	}
 	ln, err := net.Listen("tcp", c.addr())
 	if c.Console == nil && errors.Is(err, syscall.EADDRINUSE) {
 		fmt.Fprintf(os.Stderr, "latchkey: %s is taken: the console is on another port (choose one with --console)\n", defaultConsole)
@@ -114,11 +114,7 @@ func (c *consoleFlags) origin(addr net.Addr, withTLS bool) string {
 	if c.ConsoleURL != "" {
 		return strings.TrimSuffix(c.ConsoleURL, "/")
 	}
-	scheme := "http"
-	if withTLS {
-		scheme = "https"
-	}
-	return scheme + "://" + addr.String()
+	return urlOf(addr, withTLS)
 }
 
 // url returns the console's origin, or "" if it is off.

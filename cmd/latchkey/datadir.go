@@ -59,10 +59,17 @@ type node struct {
 	first     *latchkey.NewTeam // set if this process made the store
 }
 
-// openNode opens the data directory under its lock, with everything in it:
-// keyset, store, memory, journal. Ends of overlaps that came due while nobody
-// ran are applied before it returns.
-func openNode(ctx context.Context, c nodeConfig) (_ *node, err error) {
+// openNode opens everything in a data directory whose lock is held: keyset,
+// store, memory, journal. Ends of overlaps that came due while nobody ran are
+// applied before it returns. The lock is the node's from then on, and is given
+// free if there is an error.
+func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err error) {
+	n := &node{lock: lock}
+	defer func() {
+		if err != nil {
+			_ = n.Close()
+		}
+	}()
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -75,18 +82,7 @@ func openNode(ctx context.Context, c nodeConfig) (_ *node, err error) {
 			return nil, fmt.Errorf("find this node's name (give one with --node): %w", err)
 		}
 	}
-	if err := prepareDir(c.Data, c.Create); err != nil {
-		return nil, err
-	}
-	n := &node{name: c.Node}
-	if n.lock, err = lockDir(ctx, c.Data); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = n.Close()
-		}
-	}()
+	n.name = c.Node
 	sealer, err := n.openStore(ctx, &c)
 	if err != nil {
 		return nil, err
@@ -177,13 +173,24 @@ func (n *node) Close() error {
 	if n.journal != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		errs = append(errs, n.journal.Close(ctx))
+		if err := n.journal.Close(ctx); err != nil {
+			errs = append(errs, errors.New(err.Error())) // not wrapped: no change has an unknown outcome
+		}
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
 	errs = append(errs, n.lock.Close())
 	return errors.Join(errs...)
+}
+
+// claimDir takes the data directory for this process, after making it if create
+// is set.
+func claimDir(ctx context.Context, dir string, create bool) (*os.File, error) {
+	if err := prepareDir(dir, create); err != nil {
+		return nil, err
+	}
+	return lockDir(ctx, dir)
 }
 
 // prepareDir makes the data directory, or says that there is none.

@@ -36,7 +36,7 @@ func (c *keyShow) Run(s *session) error {
 		}
 		s.remark("The API key of team %s since %s.", plain(key.Team.Name), at(key.RolledAt))
 		if key.OldKeyUntil != nil {
-			s.remark("The old key is accepted too, until %s (end it now: latchkey key retire %s).", at(*key.OldKeyUntil), word(key.Team.Name))
+			s.remark("The old key is accepted too, until %s (end it now: %s).", at(*key.OldKeyUntil), s.command("latchkey key retire "+word(key.Team.Name)))
 		}
 		if key.Team.Disabled {
 			s.remark("The team is disabled: the key is refused (latchkey team enable %s).", word(key.Team.Name))
@@ -70,8 +70,8 @@ func (c *keyRoll) Run(s *session) error {
 			return withKeyHint(err, key.Team)
 		}
 		if overlap > 0 {
-			s.remark("The new API key of team %s. The old one is accepted until %s (end it now: latchkey key retire %s).",
-				plain(key.Team.Name), at(key.RolledAt.Add(overlap)), word(key.Team.Name))
+			s.remark("The new API key of team %s. The old one is accepted until %s (end it now: %s).",
+				plain(key.Team.Name), at(key.RolledAt.Add(overlap)), s.command("latchkey key retire "+word(key.Team.Name)))
 		} else {
 			s.remark("The new API key of team %s. The old one is refused.", plain(key.Team.Name))
 		}

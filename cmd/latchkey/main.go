@@ -77,7 +77,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr), kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false, NoAppDescFormat: true, WrapUpperBound: 100}))
 	if err != nil {
-		return report(stderr, err)
+		return report(stderr, &c.globals, err)
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -85,11 +85,11 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return report(stderr, err)
+		return report(stderr, &c.globals, err)
 	}
 	c.Data = cmp.Or(c.Data, defaultData) // LATCHKEY_DATA may be set and empty
 	s := &session{globals: &c.globals, stdin: stdin, stdout: stdout, stderr: stderr}
-	return report(stderr, kctx.Run(&c.globals, s))
+	return report(stderr, &c.globals, kctx.Run(&c.globals, s))
 }
 
 // printHelp adds the exit codes to the help of the whole.
@@ -102,7 +102,7 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 }
 
 // report prints an error as one line, and returns the exit code for it.
-func report(stderr io.Writer, err error) int {
+func report(stderr io.Writer, g *globals, err error) int {
 	if err == nil {
 		return 0
 	}
@@ -128,9 +128,11 @@ func report(stderr io.Writer, err error) int {
 		code = exitNotConfirmed
 	}
 	if errors.As(err, &hinted) {
-		hint = hinted.hint
+		hint = g.command(hinted.hint)
 	}
-	line := strings.Join(strings.Fields(plain(err.Error())), " ")
+	// errors.Join puts each error on a line of its own.
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	line := strings.Join(strings.Fields(plain(text)), " ")
 	if hint != "" {
 		line += " (see: " + hint + ")"
 	}

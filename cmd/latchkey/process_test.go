@@ -491,6 +491,96 @@ func TestServeRefuses(t *testing.T) {
 	}
 }
 
+// TestAFailedFirstStartLeavesNoStore holds that credentials are made only by a
+// server that can show them.
+func TestAFailedFirstStartLeavesNoStore(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	data := filepath.Join(t.TempDir(), "data")
+	for _, args := range [][]string{{"--listen", taken.Addr().String()}, {"--console", taken.Addr().String()}, {"--tls-cert", "/none.pem", "--tls-key", "/none.pem"}} {
+		if _, err := runCommand(t, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...); err == nil {
+			t.Errorf("%v: the server starts", args)
+		}
+		for _, file := range []string{"latchkey.db", "keyset.json", "latchkey.sock"} {
+			if _, err := os.Stat(filepath.Join(data, file)); err == nil {
+				t.Errorf("%v: %s was made", args, file)
+			}
+		}
+	}
+	p := startServer(t, data, "--print-secrets")
+	waitFor(t, "the credentials of the first team", func() bool { return strings.Count(p.output.String(), "lk_") >= 2 })
+}
+
+// TestTunnelsEndWithTheServer holds that a WebSocket is given the time to drain,
+// is broken off then, and has a whole record.
+func TestTunnelsEndWithTheServer(t *testing.T) {
+	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer upstream.Close()
+	go func() {
+		for {
+			c, err := upstream.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				r := bufio.NewReader(c)
+				for line := ""; line != "\r\n"; {
+					if line, err = r.ReadString('\n'); err != nil {
+						return
+					}
+				}
+				fmt.Fprint(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+				_, _ = io.Copy(c, r)
+			}()
+		}
+	}()
+	data := filepath.Join(t.TempDir(), "data")
+	p := startServer(t, data, "--upstream", "http://"+upstream.Addr().String(), "--drain", "300ms")
+	key, err := runCommand(t, "--data", data, "key", "show", "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer %s\r\n\r\n", strings.TrimSpace(key))
+	r := bufio.NewReader(c)
+	answer, err := http.ReadResponse(r, nil)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("no tunnel: %v %v", answer, err)
+	}
+	fmt.Fprint(c, "ping")
+	if echo, err := r.Peek(4); err != nil || string(echo) != "ping" {
+		t.Fatalf("no echo: %q %v", echo, err)
+	}
+	_ = p.Process.Signal(syscall.SIGTERM)
+	<-p.ended
+	if p.err != nil {
+		t.Errorf("after SIGTERM: %v", p.err)
+	}
+	out, err := runCommand(t, "--data", data, "--json", "request", "show", answer.Header.Get("X-Request-Id"))
+	var record struct {
+		Status     int   `json:"status"`
+		BytesIn    int64 `json:"bytes_in"`
+		BytesOut   int64 `json:"bytes_out"`
+		DurationUS int64 `json:"duration_us"`
+	}
+	if err != nil || json.Unmarshal([]byte(out), &record) != nil {
+		t.Fatalf("the record: %v", err)
+	}
+	if record.Status != 101 || record.BytesIn != 4 || record.BytesOut != 4 || record.DurationUS < 300_000 {
+		t.Errorf("the record of the tunnel is %+v: must be 101, 4 bytes each way, and the time to drain", record)
+	}
+}
+
 // TestDataDirectory holds what is promised of the files.
 func TestDataDirectory(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "new", "data")

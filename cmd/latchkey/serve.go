@@ -2,29 +2,21 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/term"
 
 	"latchkey"
-	"latchkey/admin"
-	"latchkey/contacts"
 	"latchkey/guard"
-	"latchkey/problem"
 )
 
 const (
@@ -77,21 +69,30 @@ func (c *serveCmd) Run(g *globals) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 
-	n, err := openNode(ctx, nodeConfig{
+	lock, err := claimDir(ctx, g.Data, true)
+	if err != nil {
+		return err
+	}
+	// A port that is taken must not leave a store behind whose credentials nobody has seen.
+	sockets, err := c.listen(g.Data, logger)
+	if err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	n, err := openNode(ctx, lock, nodeConfig{
 		Data: g.Data, Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
 		Create: true, By: latchkey.System, Logger: logger,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, sockets.close())
 	}
-	s, err := c.newServer(n, g, logger)
+	s, err := c.newServer(n, sockets, logger)
 	if err != nil {
-		return errors.Join(err, n.Close())
+		return errors.Join(err, sockets.close(), n.Close())
 	}
 	if n.first != nil {
 		printFirst(os.Stdout, c.PrintSecrets || term.IsTerminal(int(os.Stdout.Fd())), s.url, c.Upstream != "", g, n.first)
 		if err := s.console.printSetup(ctx, os.Stdout); err != nil {
-			return errors.Join(err, n.Close())
+			return errors.Join(err, sockets.close(), n.Close())
 		}
 	}
 	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), n.name, g.Data)
@@ -127,6 +128,12 @@ func (c *serveCmd) check() error {
 	if c.MaxBody < 0 || c.Drain < 0 || c.UpstreamTimeout <= 0 {
 		return usageError("--max-body and --drain cannot be negative, and --upstream-timeout must be above 0")
 	}
+	if _, err := c.prefixes(); err != nil {
+		return err
+	}
+	if _, err := c.gateway(&guard.Guard{}); err != nil {
+		return err
+	}
 	return c.consoleFlags.check(c.TLSCert != "")
 }
 
@@ -154,188 +161,4 @@ func (c *serveCmd) prefixes() ([]netip.Prefix, error) {
 		list = append(list, prefix.Masked())
 	}
 	return list, nil
-}
-
-// A server is the listeners of a node.
-type server struct {
-	node    *node
-	url     string // of the API, as a caller reaches it
-	api     *http.Server
-	apiLn   net.Listener
-	admin   *http.Server
-	sock    net.Listener
-	console *consoleServer // nil if it is off
-	logger  *slog.Logger
-}
-
-func (c *serveCmd) newServer(n *node, g *globals, logger *slog.Logger) (*server, error) {
-	handler, err := c.handler(n, logger)
-	if err != nil {
-		return nil, err
-	}
-	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
-	s := &server{node: n, logger: logger}
-	s.api = &http.Server{
-		Handler: handler, ErrorLog: errorLog,
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		DisableGeneralOptionsHandler: true, // OPTIONS * comes to the door, like all else
-	}
-	scheme := "http"
-	if c.TLSCert != "" {
-		scheme = "https"
-		cert := &certificate{certFile: c.TLSCert, keyFile: c.TLSKey, logger: logger}
-		if _, err := cert.get(nil); err != nil {
-			return nil, err
-		}
-		s.api.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
-	}
-	management := &admin.API{Keyring: n.keyring, Records: n.records, Users: n.store, Version: version(), Logger: logger}
-	s.admin = &http.Server{
-		Handler:  management.Handler(),
-		ErrorLog: errorLog, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-	}
-	if s.apiLn, err = net.Listen("tcp", c.Listen); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", c.Listen, err)
-	}
-	if s.sock, err = listenSocket(socketPath(g.Data)); err != nil {
-		return nil, errors.Join(err, s.apiLn.Close())
-	}
-	s.url = scheme + "://" + s.apiLn.Addr().String()
-	path := "/v1/contacts"
-	if c.Upstream != "" {
-		path = "/"
-	}
-	if s.console, err = c.newConsole(n, s.url+path, s.api.TLSConfig, logger); err != nil {
-		return nil, errors.Join(err, s.apiLn.Close(), s.sock.Close())
-	}
-	management.ConsoleURL = s.console.url()
-	return s, nil
-}
-
-// listenSocket listens on a Unix socket that only its owner may use. The lock of
-// the data directory is held: a socket that is there is a dead process's.
-func listenSocket(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove the old socket: %w", err)
-	}
-	old := syscall.Umask(0o177) // the mode must hold from the first moment
-	l, err := net.Listen("unix", path)
-	syscall.Umask(old)
-	if err != nil {
-		return nil, fmt.Errorf("listen on the socket for commands: %w", err)
-	}
-	return l, nil
-}
-
-// door is the guard in front of the API.
-func (c *serveCmd) door(n *node, trusted []netip.Prefix, logger *slog.Logger) *guard.Guard {
-	return &guard.Guard{
-		Authenticate: n.keyring.Authenticate, Recorder: n.diagnoser, Diagnose: n.diagnoser.Diagnose, Problems: c.problems(), Node: n.name,
-		TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
-	}
-}
-
-func (c *serveCmd) problems() problem.Writer { return problem.Writer{Realm: c.Realm, Docs: c.DocsURL} }
-
-// handler is the door, and what stands behind it.
-func (c *serveCmd) handler(n *node, logger *slog.Logger) (http.Handler, error) {
-	trusted, err := c.prefixes()
-	if err != nil {
-		return nil, err
-	}
-	door := c.door(n, trusted, logger)
-	if c.Upstream == "" {
-		api := &contacts.API{Store: n.store, Problems: c.problems(), Version: version(), Logger: logger}
-		return door.Wrap(api.Handler()), nil
-	}
-	upstream, err := url.Parse(c.Upstream)
-	if err != nil {
-		return nil, usageError("--upstream is not a URL such as http://127.0.0.1:3000")
-	}
-	gateway, err := door.Gateway(guard.Gateway{
-		Upstream: upstream, Timeout: c.UpstreamTimeout, ForwardAuthorization: c.ForwardAuthorization,
-	})
-	if err != nil {
-		return nil, usageError("--upstream: %v", err)
-	}
-	return gateway, nil
-}
-
-// run serves until a signal, then lets requests end. A second signal ends the
-// process at once.
-func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.Duration) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
-	var background sync.WaitGroup
-	background.Go(func() { s.node.replica.Run(ctx) })
-	background.Go(func() { s.keepHouse(ctx) })
-	failed := make(chan error, 3)
-	go func() { failed <- s.serveAPI() }()
-	go func() { failed <- s.admin.Serve(s.sock) }()
-	if s.console != nil {
-		go func() { failed <- s.console.serve() }()
-	}
-
-	var err error
-	select {
-	case got := <-signals:
-		fmt.Fprintf(os.Stderr, "latchkey: %s: finishing the requests under way (at most %s)\n", signalName(got), drain)
-		go func() {
-			<-signals
-			fmt.Fprintln(os.Stderr, "latchkey: stopped at once by a second signal")
-			os.Exit(1)
-		}()
-	case err = <-failed:
-		err = fmt.Errorf("serve: %w", err)
-	}
-	s.shutdown(drain)
-	cancel()
-	background.Wait()
-	if err == nil {
-		fmt.Fprintln(os.Stderr, "latchkey: stopped")
-	}
-	return err
-}
-
-func (s *server) serveAPI() error {
-	if s.api.TLSConfig != nil {
-		return s.api.ServeTLS(s.apiLn, "", "")
-	}
-	return s.api.Serve(s.apiLn)
-}
-
-// shutdown stops taking requests and waits for those under way.
-func (s *server) shutdown(drain time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), drain)
-	defer cancel()
-	if err := s.api.Shutdown(ctx); err != nil {
-		s.logger.Warn("requests were still under way when the time to drain was over", "drain", drain)
-		_ = s.api.Close()
-	}
-	s.console.shutdown(ctx)
-	if err := s.admin.Shutdown(ctx); err != nil {
-		_ = s.admin.Close()
-	}
-}
-
-// keepHouse does what comes due: ends of overlaps, and old tombstones.
-func (s *server) keepHouse(ctx context.Context) {
-	overlaps, tombstones := time.NewTicker(overlapEvery), time.NewTicker(24*time.Hour)
-	defer overlaps.Stop()
-	defer tombstones.Stop()
-	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			return
-		case <-overlaps.C:
-			err = s.node.keyring.EndOverlaps(ctx)
-		case <-tombstones.C:
-			_, err = s.node.store.PurgeTombstones(ctx, time.Now().Add(-tombstoneAge))
-		}
-		if err != nil && ctx.Err() == nil {
-			s.logger.Error("housekeeping failed; it is tried again", "error", err)
-		}
-	}
 }

@@ -71,9 +71,7 @@ func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect fu
 	if silence == nil {
 		return server, func() error { return nil }, nil
 	}
-	n, err := openNode(ctx, nodeConfig{
-		Data: s.Data, Keyset: s.Keyset, KeyPrefix: s.KeyPrefix, By: latchkey.Actor{Name: actor(), Source: latchkey.System.Source}, Logger: slog.New(slog.DiscardHandler),
-	})
+	n, err := s.open(ctx)
 	if err == nil {
 		a := &admin.API{
 			Keyring: n.keyring, Records: n.records, Users: n.store, Version: version(), ConsoleURL: os.Getenv("LATCHKEY_CONSOLE_URL"),
@@ -90,6 +88,17 @@ func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect fu
 		err = fmt.Errorf("%w; its server does not answer: %w", err, silence)
 	}
 	return nil, nil, err
+}
+
+// open opens the store itself.
+func (s *session) open(ctx context.Context) (*node, error) {
+	lock, err := claimDir(ctx, s.Data, false)
+	if err != nil {
+		return nil, err
+	}
+	return openNode(ctx, lock, nodeConfig{
+		Data: s.Data, Keyset: s.Keyset, KeyPrefix: s.KeyPrefix, By: latchkey.Actor{Name: actor(), Source: latchkey.System.Source}, Logger: slog.New(slog.DiscardHandler),
+	})
 }
 
 func ping(ctx context.Context, api *admin.Client) error {

@@ -51,7 +51,7 @@ func (c *teamCreate) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		s.remark("The Secret Key is not shown again; the API key is, by: latchkey key show %s", word(made.Team.Name))
+		s.remark("The console shows the Secret Key again, and the API key is shown by: %s", s.command("latchkey key show "+word(made.Team.Name)))
 		return s.settled(settlement)
 	})
 }

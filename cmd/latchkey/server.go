@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"latchkey/admin"
+	"latchkey/contacts"
+	"latchkey/guard"
+	"latchkey/problem"
+)
+
+const (
+	// signalEcho is how long a second signal counts as the same.
+	signalEcho = 5 * time.Millisecond
+	// lastWords is how long requests that are broken off may take to say so.
+	lastWords = time.Second
+)
+
+// A server is the listeners of a node.
+type server struct {
+	node     *node
+	sockets  *sockets
+	url      string // of the API, as a caller reaches it
+	api      *http.Server
+	admin    *http.Server
+	console  *consoleServer // nil if it is off
+	logger   *slog.Logger
+	requests context.Context // of all requests to the API
+	breakOff context.CancelCauseFunc
+	working  atomic.Int64 // handlers of the API
+}
+
+func (c *serveCmd) newServer(n *node, sockets *sockets, logger *slog.Logger) (*server, error) {
+	handler, err := c.handler(n, logger)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{node: n, sockets: sockets, url: sockets.url(), logger: logger}
+	s.requests, s.breakOff = context.WithCancelCause(context.Background())
+	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
+	s.api = &http.Server{
+		Handler: s.counted(handler), TLSConfig: sockets.tls, ErrorLog: errorLog,
+		BaseContext:       func(net.Listener) context.Context { return s.requests },
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		DisableGeneralOptionsHandler: true, // OPTIONS * comes to the door, like all else
+	}
+	path := "/v1/contacts"
+	if c.Upstream != "" {
+		path = "/"
+	}
+	if s.console, err = c.newConsole(n, sockets, s.url+path, logger); err != nil {
+		return nil, err
+	}
+	management := &admin.API{
+		Keyring: n.keyring, Records: n.records, Users: n.store, ConsoleURL: s.console.url(), Version: version(), Logger: logger,
+	}
+	s.admin = &http.Server{
+		Handler:  management.Handler(),
+		ErrorLog: errorLog, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+	}
+	return s, nil
+}
+
+// counted counts the handlers at work: those of tunnels too, which the server
+// knows nothing more of.
+func (s *server) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.working.Add(1)
+		defer s.working.Add(-1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// door is the guard in front of the API.
+func (c *serveCmd) door(n *node, trusted []netip.Prefix, logger *slog.Logger) *guard.Guard {
+	return &guard.Guard{
+		Authenticate: n.keyring.Authenticate, Recorder: n.diagnoser, Diagnose: n.diagnoser.Diagnose, Redact: n.keyring.Redact, Problems: c.problems(), Node: n.name,
+		TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
+	}
+}
+
+func (c *serveCmd) problems() problem.Writer { return problem.Writer{Realm: c.Realm, Docs: c.DocsURL} }
+
+// handler is the door, and what stands behind it.
+func (c *serveCmd) handler(n *node, logger *slog.Logger) (http.Handler, error) {
+	trusted, err := c.prefixes()
+	if err != nil {
+		return nil, err
+	}
+	door := c.door(n, trusted, logger)
+	if c.Upstream == "" {
+		api := &contacts.API{Store: n.store, Problems: c.problems(), Version: version(), Logger: logger}
+		return door.Wrap(api.Handler()), nil
+	}
+	return c.gateway(door)
+}
+
+// gateway returns what stands behind a door that has an upstream, or nil
+// without one.
+func (c *serveCmd) gateway(door *guard.Guard) (http.Handler, error) {
+	if c.Upstream == "" {
+		return nil, nil
+	}
+	upstream, err := url.Parse(c.Upstream)
+	if err != nil {
+		return nil, usageError("--upstream is not a URL such as http://127.0.0.1:3000")
+	}
+	gateway, err := door.Gateway(guard.Gateway{
+		Upstream: upstream, Timeout: c.UpstreamTimeout, ForwardAuthorization: c.ForwardAuthorization,
+	})
+	if err != nil {
+		return nil, usageError("--upstream: %v", err)
+	}
+	return gateway, nil
+}
+
+// run serves until a signal, then lets requests end. A second signal ends the
+// process at once.
+func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.Duration) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	var background sync.WaitGroup
+	background.Go(func() { s.node.replica.Run(ctx) })
+	background.Go(func() { s.keepHouse(ctx) })
+	failed := make(chan error, 3)
+	go func() { failed <- s.serveAPI() }()
+	go func() { failed <- s.admin.Serve(s.sockets.command) }()
+	if s.console != nil {
+		go func() { failed <- s.console.serve() }()
+	}
+
+	var err error
+	select {
+	case got := <-signals:
+		fmt.Fprintf(os.Stderr, "latchkey: %s: finishing the requests under way (at most %s)\n", signalName(got), drain)
+		go func() {
+			// One request to stop may come as two signals: to a process, and to its group.
+			time.Sleep(signalEcho)
+			for len(signals) > 0 {
+				<-signals
+			}
+			<-signals
+			fmt.Fprintln(os.Stderr, "latchkey: stopped at once by a second signal")
+			os.Exit(1)
+		}()
+	case err = <-failed:
+		err = fmt.Errorf("serve: %w", err)
+	}
+	s.shutdown(drain)
+	cancel()
+	background.Wait()
+	if err == nil {
+		fmt.Fprintln(os.Stderr, "latchkey: stopped")
+	}
+	return err
+}
+
+func (s *server) serveAPI() error {
+	if s.api.TLSConfig != nil {
+		return s.api.ServeTLS(s.sockets.api, "", "")
+	}
+	return s.api.Serve(s.sockets.api)
+}
+
+// shutdown stops taking requests, waits for those under way, tunnels among
+// them, and breaks the others off.
+func (s *server) shutdown(drain time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.api.Shutdown(ctx) }()
+	if !s.idle(ctx) {
+		s.logger.Warn("requests that are still under way are broken off", "count", s.working.Load(), "drain", drain.String())
+		s.breakOff(guard.ErrStopping)
+		last, cancel := context.WithTimeout(context.Background(), lastWords)
+		s.idle(last)
+		cancel()
+	}
+	if err := <-ended; err != nil {
+		_ = s.api.Close()
+	}
+	s.console.shutdown(ctx)
+	if err := s.admin.Shutdown(ctx); err != nil {
+		_ = s.admin.Close()
+	}
+}
+
+// idle waits until no handler works, and reports whether that came before ctx
+// ended.
+func (s *server) idle(ctx context.Context) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.working.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// keepHouse does what comes due: ends of overlaps, and old tombstones.
+func (s *server) keepHouse(ctx context.Context) {
+	overlaps, tombstones := time.NewTicker(overlapEvery), time.NewTicker(24*time.Hour)
+	defer overlaps.Stop()
+	defer tombstones.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-overlaps.C:
+			err = s.node.keyring.EndOverlaps(ctx)
+		case <-tombstones.C:
+			_, err = s.node.store.PurgeTombstones(ctx, time.Now().Add(-tombstoneAge))
+		}
+		if err != nil && ctx.Err() == nil {
+			s.logger.Error("housekeeping failed; it is tried again", "error", err)
+		}
+	}
+}
