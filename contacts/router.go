@@ -3,6 +3,7 @@ package contacts
 import (
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -71,5 +72,27 @@ func (m *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.problems.Write(w, r, errNoPath)
 		return
 	}
+	if err := readable(r.URL.RawQuery); err != nil {
+		m.problems.Write(w, r, err)
+		return
+	}
 	m.mux.ServeHTTP(w, r)
+}
+
+// readable refuses a query of which a part would be passed over in silence. A
+// parameter that nobody knows is ignored, as everywhere on the web.
+func readable(query string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return &latchkey.InvalidError{Field: "query", Problem: "cannot be read: check its percent-encoding, and separate by & alone"}
+	}
+	for _, name := range []string{"cursor", "limit"} {
+		switch given := values[name]; {
+		case len(given) > 1:
+			return &latchkey.InvalidError{Field: name, Problem: "is given more than once"}
+		case len(given) == 1 && given[0] == "":
+			return &latchkey.InvalidError{Field: name, Problem: "is empty"}
+		}
+	}
+	return nil
 }
