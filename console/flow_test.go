@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +139,15 @@ func (f *flow) reveal() {
 	f.do(chromedp.Click("#api-key [data-copy]"), chromedp.Sleep(200*time.Millisecond))
 	if got := evaluate[string](f.browser, "navigator.clipboard.readText()", chromedp.EvalAwaitPromise); got != f.key {
 		f.t.Error("Copy does not put the key into the clipboard")
+	}
+	copied := func() bool {
+		return slices.ContainsFunc(f.h.events(), func(e latchkey.Event) bool { return e.Action == latchkey.ActionCopy })
+	}
+	for deadline := time.Now().Add(10 * time.Second); !copied() && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if !copied() {
+		f.t.Error("the audit does not have that the key was copied")
 	}
 	f.permit("clipboard-write", cdpbrowser.PermissionSettingDenied)
 	evaluate[chromedp.Void](f.browser, "getSelection().removeAllRanges(), undefined")
