@@ -185,7 +185,7 @@ func TestQueries(t *testing.T) {
 		"cursor=AAAAAAAAAAAA":        "cursor is none of ours: send next_cursor as it came, or leave it out to begin at the newest.",
 		"page=2":                     "", // other parameters mean nothing
 		"cursor=":                    "",
-		"limit=%zz":                  "",
+		"limit=%zz":                  "query cannot be read: check its percent-encoding, and separate by & alone.",
 	} {
 		a := h.ask(t, "GET", "/v1/contacts?"+query, "")
 		if detail == "" && a.StatusCode != 200 || a.detail() != detail {

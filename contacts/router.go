@@ -87,11 +87,8 @@ func readable(query string) error {
 		return &latchkey.InvalidError{Field: "query", Problem: "cannot be read: check its percent-encoding, and separate by & alone"}
 	}
 	for _, name := range []string{"cursor", "limit"} {
-		switch given := values[name]; {
-		case len(given) > 1:
+		if len(values[name]) > 1 {
 			return &latchkey.InvalidError{Field: name, Problem: "is given more than once"}
-		case len(given) == 1 && given[0] == "":
-			return &latchkey.InvalidError{Field: name, Problem: "is empty"}
 		}
 	}
 	return nil
