@@ -58,16 +58,6 @@ func chromium(t *testing.T) *browser {
 	return b
 }
 
-// tab returns the same browser with another tab in front, and other cookies.
-func (b *browser) tab() *browser {
-	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
-	b.t.Cleanup(cancel)
-	other := &browser{t: b.t, ctx: ctx, origin: b.origin}
-	check(b.t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
-	return other
-}
-
 // do runs steps, each of which must succeed within a while.
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
