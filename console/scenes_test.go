@@ -190,7 +190,9 @@ func TestPagesAreForEverybody(t *testing.T) {
 			new PerformanceObserver(list => list.getEntries().forEach(e => { sum += e.value; })).observe({type: "layout-shift", buffered: true});
 			setTimeout(() => done(sum), 30);
 		})`, chromedp.EvalAwaitPromise)
-		if shift > 0 {
+		// On a machine under load a page is painted in parts, and moves a little:
+		// the bound is what Core Web Vitals call good.
+		if shift > 0.1 {
 			t.Errorf("%s moves while it loads: layout shift %f", where, shift)
 		}
 		if l.name != "narrow" {

@@ -261,7 +261,7 @@ func TestServeRefuses(t *testing.T) {
 		{"a certificate that is not there", []string{"--tls-cert", "/none.pem", "--tls-key", "/none.pem"}, "certificate"},
 	} {
 		data := filepath.Join(t.TempDir(), "data")
-		_, err := runCommand(t, append([]string{"serve", "--data", data}, c.args...)...)
+		_, err := runCommand(t, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, c.args...)...)
 		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "panic") {
 			t.Errorf("%s: %v, must be refused with a word about %q", c.rule, err, c.says)
 		}

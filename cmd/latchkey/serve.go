@@ -57,7 +57,7 @@ type serveCmd struct {
 
 // Run serves until SIGTERM or SIGINT.
 func (c *serveCmd) Run(g *globals) error {
-	if err := c.check(); err != nil {
+	if err := c.check(g); err != nil {
 		return err
 	}
 	logger := newLogger(os.Stderr)
@@ -111,7 +111,7 @@ func leewayField(d time.Duration) time.Duration {
 }
 
 // check finds what is wrong with the flags before anything is touched.
-func (c *serveCmd) check() error {
+func (c *serveCmd) check(g *globals) error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return usageError("--tls-cert and --tls-key go together")
 	}
@@ -127,6 +127,9 @@ func (c *serveCmd) check() error {
 	}
 	if c.MaxBody < 0 || c.Drain < 0 || c.UpstreamTimeout <= 0 {
 		return usageError("--max-body and --drain cannot be negative, and --upstream-timeout must be above 0")
+	}
+	if err := latchkey.ValidKeyPrefix(g.KeyPrefix); err != nil {
+		return usageError("--key-prefix: %v", err)
 	}
 	if _, err := c.prefixes(); err != nil {
 		return err
