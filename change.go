@@ -240,6 +240,7 @@ func (k *Keyring) EndOverlaps(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for overlaps that are over: %w", err)
 	}
+	var failed []error
 	for _, id := range due {
 		_, _, err := k.edit(ctx, id, func(now time.Time, h *Holding) error {
 			old := h.OldAPIKey()
@@ -251,10 +252,10 @@ func (k *Keyring) EndOverlaps(ctx context.Context) error {
 			return nil
 		})
 		if err != nil && !errors.Is(err, ErrNoChange) && !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("end overlap of %s: %w", id, err)
+			failed = append(failed, fmt.Errorf("end overlap of %s: %w", id, err)) // the next team's must not wait
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // CreateSecret gives a team another API secret. A team that has as many as it

@@ -61,6 +61,16 @@ type Credential struct {
 // Live reports whether the credential has not ended.
 func (c *Credential) Live() bool { return c.Ended.IsZero() }
 
+// overlapGrace is how late the end of an overlap may come.
+const overlapGrace = time.Second
+
+// Overdue reports whether the credential's overlap should have ended by now. The
+// end is a change in the store; where that cannot be made in time, the wall
+// clock refuses: it may only ever refuse.
+func (c *Credential) Overdue(now time.Time) bool {
+	return !c.Until.IsZero() && now.Sub(c.Until) > overlapGrace
+}
+
 // End makes the credential a tombstone. Its value is forgotten; the digest of
 // an API key stays, so that a caller who still sends it is recognised.
 func (c *Credential) End(at time.Time, by string, why Ending) {

@@ -125,7 +125,7 @@ func (k *Keyring) checkKey(ctx context.Context, method Method, value []byte) (Pr
 		return Principal{}, k.unknownKey(method, value)
 	case found.Team.Disabled || !found.Team.Deleted.IsZero():
 		return Principal{}, invalid(method, found, ReasonTeamDisabled, "")
-	case !c.Live():
+	case !c.Live() || c.Overdue(k.now()):
 		return Principal{}, invalid(method, found, ReasonKeyRolled, deadKey(c))
 	}
 	return principal(method, found), nil
@@ -140,6 +140,9 @@ func (k *Keyring) unknownKey(method Method, value []byte) *Denial {
 }
 
 func deadKey(c *Credential) string {
+	if c.Live() {
+		return fmt.Sprintf("This key was replaced, and its overlap was over at %s.", c.Until.UTC().Format(time.RFC3339))
+	}
 	if c.EndedWhy == EndedByOverlap {
 		return fmt.Sprintf("This key was replaced, and its overlap ended at %s.", c.Ended.UTC().Format(time.RFC3339))
 	}

@@ -2,6 +2,7 @@ package latchkey_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -155,6 +156,39 @@ func TestOverlap(t *testing.T) {
 		}
 	}
 	r.want(t, "a roll that is refused changes nothing", d, latchkey.ReasonOK)
+}
+
+// TestOverlapEndsWithoutTheStore holds that an old key is refused a second after
+// its overlap, though the store cannot record the end.
+func TestOverlapEndsWithoutTheStore(t *testing.T) {
+	r, ctx := newRing(t), t.Context()
+	old := r.first.APIKey.Reveal()
+	_, _, err := r.RollKey(ctx, "first", time.Hour, tester)
+	must(t, err)
+	r.wait(time.Hour + 500*time.Millisecond)
+	r.want(t, "within a second of the end", old, latchkey.ReasonOK)
+	r.wait(time.Second)
+	r.want(t, "over a second after the end", old, latchkey.ReasonKeyRolled)
+}
+
+func TestRedact(t *testing.T) {
+	r := newRing(t)
+	b64 := base64.RawURLEncoding.EncodeToString
+	for _, header := range []string{`{"alg":"HS256"}`, `{ "alg":"HS256"}`, "{\n\"alg\":\"HS256\"}", ` {"alg":"HS256"}`} {
+		token := b64([]byte(header)) + "." + b64([]byte(`{"iss":"x"}`)) + "." + b64(make([]byte, 32))
+		if got := r.Redact("a " + token + "/b"); got != "a [secret]/b" {
+			t.Errorf("a token with the header %q becomes %q", header, got)
+		}
+	}
+	for _, plain := range []string{"api.example.com", "/v1/1.2.3/x", "Mozilla/5.0 (X11; Linux) a.b.c", "lk_", "", "..."} {
+		if got := r.Redact(plain); got != plain {
+			t.Errorf("%q becomes %q", plain, got)
+		}
+	}
+	key := r.first.APIKey.Reveal()
+	if got := r.Redact(key + "," + key[:20] + key); got != "[secret],"+key[:20]+"[secret]" {
+		t.Error("a key is not masked, or more than it")
+	}
 }
 
 func TestSecrets(t *testing.T) {

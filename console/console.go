@@ -13,8 +13,10 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -47,7 +49,12 @@ type Console struct {
 	Sessions latchkey.SessionStore
 	Records  latchkey.RecordReader
 	Usage    latchkey.UsageReader
-	Tallies  latchkey.TallyReader
+
+	// Source returns where a request comes from, behind proxies that are
+	// trusted. Nil: its peer.
+	Source func(*http.Request) netip.Addr
+
+	Tallies latchkey.TallyReader
 
 	URL    string           // the origin by which browsers reach it, without a path: what links carry
 	APIURL string           // a URL of the API that a caller can try
@@ -68,6 +75,7 @@ type site struct {
 	throttle throttle
 	hasher   *hasher
 	deeds    deeds
+	managing sync.Mutex // one at a time changes roles and removes members
 }
 
 // Handler returns the pages. It fails only if URL is not an origin.

@@ -337,6 +337,15 @@ func (v *visit) check() (answer, error) {
 		Text: text, Now: v.now(), Leeway: v.Keyring.Leeway, Prefix: v.Keyring.Prefix,
 		APIKey: v.knownKey, APISecret: v.knownSecret,
 	})
+	// Of another team's credential nothing is said: not even that nobody has it.
+	switch e.Reason {
+	case latchkey.ReasonKeyUnknown:
+		if e.Verdict == latchkey.VerdictFails && strings.HasPrefix(e.Mistake, "No team has") {
+			e.Verdict, e.Mistake, e.Mend = latchkey.VerdictUnknown, "It is no key of your team, now or before.", "Use your team's key: it is on this page."
+		}
+	case latchkey.ReasonSecretUnknown:
+		e.Verdict, e.Mistake = latchkey.VerdictUnknown, "iss names no API secret of your team."
+	}
 	card := checkCard{e, "It would be refused."}
 	switch e.Verdict {
 	case latchkey.VerdictPasses:

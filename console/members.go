@@ -140,6 +140,8 @@ func (v *visit) lastAdmin(id string) (bool, error) {
 const lastAdminWords = "This is the team's last admin. Make another member an admin first."
 
 func (v *visit) changeRole() (answer, error) {
+	v.site.managing.Lock() // two admins at once must not end each other
+	defer v.site.managing.Unlock()
 	user, err := v.member()
 	if err != nil {
 		return answer{}, err
@@ -171,6 +173,8 @@ func (v *visit) changeRole() (answer, error) {
 
 // remove ends a member, and every session of theirs.
 func (v *visit) remove() (answer, error) {
+	v.site.managing.Lock()
+	defer v.site.managing.Unlock()
 	user, err := v.member()
 	if err != nil {
 		return answer{}, err

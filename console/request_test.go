@@ -189,8 +189,8 @@ func TestTokenCheckKnowsOnlyItsTeam(t *testing.T) {
 	for _, c := range []struct{ pasted, want string }{
 		{h.made.APIKey.Reveal(), "This API key is dead. It was rolled at"},
 		{h.made.APIKey.Reveal(), "by ada@example.com"},
-		{other.APIKey.Reveal(), "No team has this API key, and none had it."},
-		{sign(other.SecretID, other.SecretKey), "iss names no API secret that is known"},
+		{other.APIKey.Reveal(), "It is no key of your team, now or before."},
+		{sign(other.SecretID, other.SecretKey), "iss names no API secret of your team."},
 		{sign(h.made.SecretID, h.made.SecretKey), "It would be accepted."},
 		{sign(h.made.SecretID, other.SecretKey), "It would be refused."},
 		{"", "There is no credential."},

@@ -44,9 +44,11 @@ func (v *visit) ctx() context.Context { return v.r.Context() }
 // now is the console's clock.
 func (v *visit) now() time.Time { return v.site.now() }
 
-// source is where the request comes from. A proxy's headers are not believed:
-// nobody has said which proxies are.
+// source is where the request comes from.
 func (v *visit) source() netip.Addr {
+	if v.Source != nil {
+		return v.Source(v.r)
+	}
 	peer, err := netip.ParseAddrPort(v.r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}

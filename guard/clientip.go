@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// clientIP returns the address of the client: the peer's own or, if the peer is
+// ClientIP returns the address of the client: the peer's own or, if the peer is
 // a trusted proxy, what the proxies on the way say, read from right to left:
 // the first address that is no trusted proxy's. It ends at the last good one
 // where an entry cannot be read. It is invalid if the peer has no IP address.
 //
 // A proxy appends to one field and may pass the other on as the caller sent it.
 // Where both came and say different things, neither is believed.
-func (g *Guard) clientIP(r *http.Request) netip.Addr {
+func (g *Guard) ClientIP(r *http.Request) netip.Addr {
 	peer := peerOf(r)
 	if !g.trusts(peer) {
 		return peer

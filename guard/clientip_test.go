@@ -86,14 +86,14 @@ func TestClientIP(t *testing.T) {
 			r.Header["X-Forwarded-For"] = c.list
 		}
 		got := ""
-		if a := g.clientIP(r); a.IsValid() {
+		if a := g.ClientIP(r); a.IsValid() {
 			got = a.String()
 		}
 		if got != c.want {
 			t.Errorf("peer %q, Forwarded %q, X-Forwarded-For %q: %q, want %q", c.peer, c.forwarded, c.list, got, c.want)
 		}
 	}
-	if got := (&Guard{}).clientIP(&http.Request{RemoteAddr: proxy, Header: http.Header{"X-Forwarded-For": {"6.6.6.6"}}}); got.String() != "10.0.0.1" {
+	if got := (&Guard{}).ClientIP(&http.Request{RemoteAddr: proxy, Header: http.Header{"X-Forwarded-For": {"6.6.6.6"}}}); got.String() != "10.0.0.1" {
 		t.Errorf("without trusted proxies the peer counts: %v", got)
 	}
 }
@@ -121,12 +121,12 @@ func FuzzForwarded(f *testing.F) {
 		for field, entry := range map[string]string{"Forwarded": "for=192.0.2.7", "X-Forwarded-For": "192.0.2.7"} {
 			for _, lines := range [][]string{{theirs, entry}, {theirs + ", " + entry}} {
 				r := &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{field: lines}}
-				if got := g.clientIP(r); got.String() != "192.0.2.7" {
+				if got := g.ClientIP(r); got.String() != "192.0.2.7" {
 					t.Errorf("%s %q: %v", field, lines, got)
 				}
 			}
 			r := &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{field: {theirs}}}
-			if got := g.clientIP(r); !got.IsValid() || got.Is4In6() || got.Zone() != "" {
+			if got := g.ClientIP(r); !got.IsValid() || got.Is4In6() || got.Zone() != "" {
 				t.Errorf("%s %q: %v", field, theirs, got)
 			}
 		}

@@ -31,7 +31,7 @@ func (g *Guard) describe(r *http.Request, id string, at time.Time) latchkey.Reco
 		ClientRequestID: g.clientRequestID(r.Header),
 		TraceID:         traceID(r.Header),
 	}
-	if ip := g.clientIP(r); ip.IsValid() {
+	if ip := g.ClientIP(r); ip.IsValid() {
 		record.ClientIP = ip.String()
 	}
 	return record

@@ -3,8 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"strings"
+	"encoding/json"
 	"time"
 
 	"latchkey"
@@ -94,19 +93,19 @@ func (s *Store) usage(ctx context.Context, ids []string, day, last time.Time, or
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	args := []any{day.UnixMicro(), last.UnixMicro()}
-	for _, id := range ids {
-		args = append(args, id)
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
 	}
 	rows, err := s.records.read.QueryContext(ctx, `
 		SELECT credential_id, max(team_id), max(day), client_ip, user_agent, auth, sum(accepted), sum(refused), max(last)
-		FROM usage WHERE day >= ? AND last >= ? AND credential_id IN (?`+strings.Repeat(`, ?`, len(ids)-1)+`)
-		GROUP BY credential_id, client_ip, user_agent, auth ORDER BY `+order, args...)
+		FROM usage WHERE day >= ? AND last >= ? AND credential_id IN (SELECT value FROM json_each(?))
+		GROUP BY credential_id, client_ip, user_agent, auth ORDER BY `+order, day.UnixMicro(), last.UnixMicro(), string(list))
 	if err != nil {
 		return nil, s.records.fault("read usage", err)
 	}
 	defer rows.Close()
-	var list []latchkey.Usage
+	var found []latchkey.Usage
 	for rows.Next() {
 		var (
 			u         latchkey.Usage
@@ -118,7 +117,7 @@ func (s *Store) usage(ctx context.Context, ids []string, day, last time.Time, or
 			return nil, s.records.fault("read usage", err)
 		}
 		u.Day, u.Last = fromMicros(day), fromMicros(last)
-		list = append(list, u)
+		found = append(found, u)
 	}
-	return list, errors.Join(rows.Err())
+	return found, rows.Err()
 }

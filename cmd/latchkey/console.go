@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -71,14 +72,14 @@ type consoleServer struct {
 }
 
 // newConsole returns the console that a socket was opened for, or nil.
-func (c *consoleFlags) newConsole(n *node, sockets *sockets, apiURL string, logger *slog.Logger) (*consoleServer, error) {
+func (c *consoleFlags) newConsole(n *node, sockets *sockets, apiURL string, source func(*http.Request) netip.Addr, logger *slog.Logger) (*consoleServer, error) {
 	ln := sockets.console
 	if ln == nil {
 		return nil, nil
 	}
 	s := &consoleServer{ln: ln, logger: logger}
 	s.console = &console.Console{
-		Keyring: n.keyring, Users: n.store, Sessions: n.store, Records: n.records, Usage: n.journal, Tallies: n.store,
+		Keyring: n.keyring, Users: n.store, Sessions: n.store, Records: n.records, Usage: n.journal, Source: source, Tallies: n.store,
 		URL: c.origin(ln.Addr(), sockets.tls != nil), APIURL: apiURL, Logger: logger,
 	}
 	handler, err := s.console.Handler()

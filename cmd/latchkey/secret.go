@@ -37,7 +37,7 @@ func (c *secretCreate) Run(s *session) error {
 		if err != nil {
 			return &hintedError{err, "latchkey secret revoke " + secret.ID}
 		}
-		s.remark("The Secret Key is not shown again.")
+		s.remark("The console shows the Secret Key again.")
 		return s.settled(settlement)
 	})
 }

@@ -22,6 +22,8 @@ import (
 const (
 	// signalEcho is how long a second signal counts as the same.
 	signalEcho = 5 * time.Millisecond
+	// otherDrain is how long visits of the console and commands may go on.
+	otherDrain = 5 * time.Second
 	// lastWords is how long requests that are broken off may take to say so.
 	lastWords = time.Second
 )
@@ -58,7 +60,12 @@ func (c *serveCmd) newServer(n *node, sockets *sockets, logger *slog.Logger) (*s
 	if c.Upstream != "" {
 		path = "/"
 	}
-	if s.console, err = c.newConsole(n, sockets, s.url+path, logger); err != nil {
+	trusted, err := c.prefixes()
+	if err != nil {
+		return nil, err
+	}
+	source := (&guard.Guard{TrustedProxies: trusted}).ClientIP
+	if s.console, err = c.newConsole(n, sockets, s.url+path, source, logger); err != nil {
 		return nil, err
 	}
 	management := &admin.API{
@@ -190,6 +197,9 @@ func (s *server) shutdown(drain time.Duration) {
 	if err := <-ended; err != nil {
 		_ = s.api.Close()
 	}
+	// Their time is their own: a roll under way must not be cut off for a slow request.
+	ctx, cancel = context.WithTimeout(context.Background(), otherDrain)
+	defer cancel()
 	s.console.shutdown(ctx)
 	if err := s.admin.Shutdown(ctx); err != nil {
 		_ = s.admin.Close()
@@ -216,6 +226,7 @@ func (s *server) keepHouse(ctx context.Context) {
 	overlaps, tombstones := time.NewTicker(overlapEvery), time.NewTicker(24*time.Hour)
 	defer overlaps.Stop()
 	defer tombstones.Stop()
+	go s.purge(ctx)
 	for {
 		var err error
 		select {
@@ -224,10 +235,17 @@ func (s *server) keepHouse(ctx context.Context) {
 		case <-overlaps.C:
 			err = s.node.keyring.EndOverlaps(ctx)
 		case <-tombstones.C:
-			_, err = s.node.store.PurgeTombstones(ctx, time.Now().Add(-tombstoneAge))
+			go s.purge(ctx) // it may take long, and ends of overlaps must not wait
 		}
 		if err != nil && ctx.Err() == nil {
 			s.logger.Error("housekeeping failed; it is tried again", "error", err)
 		}
+	}
+}
+
+// purge forgets old tombstones.
+func (s *server) purge(ctx context.Context) {
+	if _, err := s.node.store.PurgeTombstones(ctx, time.Now().Add(-tombstoneAge)); err != nil && ctx.Err() == nil {
+		s.logger.Error("old tombstones were not purged; it is tried again tomorrow", "error", err)
 	}
 }
