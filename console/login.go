@@ -189,10 +189,16 @@ func (v *visit) changePassword() (answer, error) {
 		return v.accountPage(http.StatusUnprocessableEntity, problem, ""), err
 	}
 	user, err := v.Users.UpdateUser(v.ctx(), v.user.ID, func(u *latchkey.User) error {
+		if u.Epoch != v.user.Epoch {
+			return latchkey.ErrConflict // another new password was set since this one was judged
+		}
 		u.Password = hash
 		u.Epoch++
 		return nil
 	}, v.event(latchkey.ActionPassword, v.user.TeamID, v.user.ID, ""))
+	if errors.Is(err, latchkey.ErrConflict) {
+		return v.accountPage(http.StatusConflict, "Your password was changed meanwhile. Log in again.", ""), nil
+	}
 	if err != nil {
 		return answer{}, err
 	}
