@@ -125,7 +125,7 @@ func (k *Keyring) checkKey(ctx context.Context, method Method, value []byte) (Pr
 		return Principal{}, k.unknownKey(method, value)
 	case found.Team.Disabled || !found.Team.Deleted.IsZero():
 		return Principal{}, invalid(method, found, ReasonTeamDisabled, "")
-	case !c.Live() || c.Overdue(k.now()):
+	case !c.Live() || !c.Until.IsZero() && c.Overdue(k.now()): // no clock is read for most keys
 		return Principal{}, invalid(method, found, ReasonKeyRolled, deadKey(c))
 	}
 	return principal(method, found), nil

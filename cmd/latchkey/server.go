@@ -226,7 +226,10 @@ func (s *server) keepHouse(ctx context.Context) {
 	overlaps, tombstones := time.NewTicker(overlapEvery), time.NewTicker(24*time.Hour)
 	defer overlaps.Stop()
 	defer tombstones.Stop()
-	go s.purge(ctx)
+	// A purge may take long, and ends of overlaps must not wait for it; the store stays open until it has ended.
+	var purges sync.WaitGroup
+	defer purges.Wait()
+	purges.Go(func() { s.purge(ctx) })
 	for {
 		var err error
 		select {
@@ -235,7 +238,7 @@ func (s *server) keepHouse(ctx context.Context) {
 		case <-overlaps.C:
 			err = s.node.keyring.EndOverlaps(ctx)
 		case <-tombstones.C:
-			go s.purge(ctx) // it may take long, and ends of overlaps must not wait
+			purges.Go(func() { s.purge(ctx) })
 		}
 		if err != nil && ctx.Err() == nil {
 			s.logger.Error("housekeeping failed; it is tried again", "error", err)
