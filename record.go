@@ -61,11 +61,17 @@ type RecordQuery struct {
 	CredentialID string
 	Status       int
 	Outcome      Outcome
-	Method       string    // the HTTP verb
-	Path         string    // a part of the path, as it is written
-	Since        time.Time // inclusive
-	Before       string    // only records older than this request ID: the last of the page before
-	Limit        int       // at most so many; 0 means 100
+	Method       string // the HTTP verb
+	Path         string // a part of the path, as it is written
+	ClientIP     string // the whole address
+
+	ClientRequestID string // the caller's own ID, as it was recorded
+	TraceID         string // 32 hexadecimal characters in lower case
+
+	Since  time.Time // inclusive
+	Until  time.Time // exclusive
+	Before string    // only records older than this request ID: the last of the page before
+	Limit  int       // at most so many; 0 means 100
 }
 
 // DefaultRecordLimit is how many records a query returns when it names no limit.
@@ -80,6 +86,10 @@ func (q *RecordQuery) Matches(r *Record) bool {
 		(q.Path == "" || strings.Contains(r.Path, q.Path)) &&
 		(q.Status == 0 || q.Status == r.Status) &&
 		(q.Outcome == "" || q.Outcome == r.Outcome) &&
+		(q.ClientIP == "" || q.ClientIP == r.ClientIP) &&
+		(q.ClientRequestID == "" || q.ClientRequestID == r.ClientRequestID) &&
+		(q.TraceID == "" || q.TraceID == r.TraceID) &&
+		(q.Until.IsZero() || r.Time.Before(q.Until)) &&
 		(q.Since.IsZero() || !r.Time.Before(q.Since)) &&
 		(q.Before == "" || r.RequestID < q.Before)
 }

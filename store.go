@@ -80,8 +80,10 @@ var ErrNoChange = errors.New("no change")
 type RecordStore interface {
 	RecordReader
 
-	// AppendRecords adds records, in one transaction. A record whose ID is
-	// there already is left as it is: appending again after an error is safe.
+	// AppendRecords adds records. A record whose ID is there already is left
+	// as it is: appending again after an error is safe. An error leaves
+	// nothing behind of those whose IDs are of one day (UTC), or all of them;
+	// one that cannot be kept is an [*InvalidError], and then none is added.
 	AppendRecords(ctx context.Context, records []Record) error
 }
 
@@ -100,7 +102,7 @@ type RecordReader interface {
 }
 
 // A Recorder takes records as responses are made. Its methods never block on a
-// store and never fail a request; they are safe for concurrent use.
+// store; they are safe for concurrent use.
 type Recorder interface {
 	// Begin is called before the first byte of a response leaves, with all
 	// that is known then: everything but BytesIn, BytesOut and DurationUS.

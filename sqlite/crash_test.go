@@ -40,7 +40,7 @@ func TestCrashChild(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Println("rolled", change.Revision, after.APIKey().ID)
-		r := latchkey.Record{RequestID: uuid.NewString(), Time: time.Now()}
+		r := latchkey.Record{RequestID: uuid.Must(uuid.NewV7()).String(), Time: time.Now()}
 		if err := s.AppendRecords(t.Context(), []latchkey.Record{r}); err != nil {
 			t.Fatal(err)
 		}

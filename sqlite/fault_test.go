@@ -144,22 +144,38 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("the store works on when there is room again: %v", err)
 	}
 
-	limitPages(t, s.records, 1)
-	var batch []latchkey.Record
-	for range 1000 {
-		batch = append(batch, latchkey.Record{RequestID: uuid.NewString(), Time: time.Now(), CredentialID: "key", Outcome: latchkey.OutcomeAccepted})
+	first := latchkey.Record{RequestID: uuid.Must(uuid.NewV7()).String(), Time: time.Now()}
+	if err := s.AppendRecords(t.Context(), []latchkey.Record{first}); err != nil {
+		t.Fatal(err)
 	}
-	if err := s.AppendRecords(t.Context(), batch); err == nil || !strings.Contains(err.Error(), recordsFile) {
+	today, err := s.days.acquire(t.Context(), dayOf(uuid.MustParse(first.RequestID)), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limitPages(t, today.database, 1)
+	var batch []latchkey.Record
+	for i := range 1000 {
+		id := uuid.MustParse(first.RequestID) // whatever the time, of one day
+		id[14], id[15] = byte(i>>8), byte(i)
+		batch = append(batch, latchkey.Record{RequestID: id.String(), Time: time.Now(), CredentialID: "key", Path: strings.Repeat("x", 100), Outcome: latchkey.OutcomeAccepted})
+	}
+	if err := s.AppendRecords(t.Context(), batch); err == nil || !strings.Contains(err.Error(), recordsDir) {
 		t.Errorf("a full disk is an error that names the file, not %v", err)
 	}
 	list, err := s.Records(t.Context(), latchkey.RecordQuery{})
 	used, usedErr := s.LastUsed(t.Context(), []string{"key"})
-	if err != nil || usedErr != nil || len(list)+len(used) > 0 {
+	if err != nil || usedErr != nil || len(list) != 1 || len(used) > 0 {
 		t.Errorf("with a full disk nothing of a batch is there: %d records, %v, %v", len(list), err, usedErr)
 	}
-	limitPages(t, s.records, 1<<20)
+	limitPages(t, today.database, 1<<20)
 	if err := s.AppendRecords(t.Context(), batch); err != nil {
 		t.Errorf("a batch can be appended again when there is room: %v", err)
+	}
+	if got, err := s.Record(t.Context(), batch[7].RequestID); err != nil || got.CredentialID != "key" {
+		t.Errorf("a word whose transaction was undone is not taken for one that is there: %+v, %v", got, err)
+	}
+	if err := s.days.release(today); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -165,21 +165,28 @@ func checkModes(t *testing.T, s *Store, dir string) {
 	if err := s.AppendRecords(t.Context(), []latchkey.Record{{RequestID: "019a0000-0000-7000-8000-000000000000", Time: time.Now()}}); err != nil {
 		t.Fatal(err)
 	}
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
+	files := 0
+	err := filepath.WalkDir(dir, func(path string, f fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
 		info, err := f.Info()
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if info.Mode() != fs.FileMode(0o600) {
-			t.Errorf("%s has mode 0600, not %v", f.Name(), info.Mode())
+		want := fs.FileMode(0o600)
+		if f.IsDir() {
+			want = fs.ModeDir | 0o700
+		} else {
+			files++
 		}
-	}
-	if len(files) != 6 {
-		t.Errorf("the data directory holds two databases in WAL mode, while they are open: %d files", len(files))
+		if info.Mode() != want {
+			t.Errorf("%s has mode %v, not %v", path, want, info.Mode())
+		}
+		return nil
+	})
+	if err != nil || files != 9 {
+		t.Errorf("the data directory holds three databases in WAL mode, while they are open: %d files, %v", files, err)
 	}
 }
 

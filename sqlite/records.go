@@ -4,9 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,35 +13,139 @@ import (
 	"latchkey"
 )
 
-const recordColumns = `id, time, node, team_id, credential_id, auth, outcome, reason, diagnosis, method, host, path,
-	status, bytes_in, bytes_out, duration_us, client_ip, user_agent, client_request_id, trace_id`
+// recordColumns begins with the ID, and with the columns of [wordsOf].
+const recordColumns = `id, node, team_id, credential_id, auth, outcome, reason, diagnosis, method, host, path,
+	client_ip, user_agent, client_request_id, trace_id, time, status, bytes_in, bytes_out, duration_us`
 
-// AppendRecords adds records, in one transaction. A record whose ID is there
-// already is left as it is.
+// lastDay is the last whose file has a name that time.Parse reads.
+var lastDay = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC).UnixMicro() / microsPerDay
+
+// An item is a record that is to be written.
+type item struct {
+	id     uuid.UUID
+	us     int64 // its time
+	record *latchkey.Record
+}
+
+// AppendRecords adds records, those of a day in one transaction. A record whose
+// ID is there already is left as it is.
 func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) error {
-	if len(records) == 0 {
-		return nil
-	}
-	ids := make([]uuid.UUID, len(records))
+	items := make([]item, len(records))
 	for i := range records {
 		id, err := uuid.Parse(records[i].RequestID)
-		if err != nil {
-			return &latchkey.InvalidError{Field: "request_id", Problem: "is not a UUID"}
+		if err != nil || dayOf(id) > lastDay {
+			return &latchkey.InvalidError{Field: "request_id", Problem: "is not a UUIDv7 of these millennia"}
 		}
-		ids[i] = id
+		items[i] = item{id, records[i].Time.UnixMicro(), &records[i]}
 	}
-	return s.records.change(ctx, func(c *sql.Conn) error {
+	// Neighbours in the file are written together; of twins the first.
+	slices.SortStableFunc(items, func(a, b item) int { return slices.Compare(a.id[:], b.id[:]) })
+	if err := s.moveSpan(ctx, items); err != nil {
+		return err
+	}
+	used := map[string]int64{}
+	for len(items) > 0 {
+		number := dayOf(items[0].id)
+		n := slices.IndexFunc(items, func(i item) bool { return dayOf(i.id) != number })
+		if n < 0 {
+			n = len(items)
+		}
+		err := s.days.with(ctx, number, true, func(d *day) error { return d.append(ctx, items[:n], used) })
+		if err != nil {
+			return err
+		}
+		items = items[n:]
+	}
+	return s.moveLastUsed(ctx, used)
+}
+
+// append adds records of the day, and what they say of credentials' use to used.
+func (d *day) append(ctx context.Context, items []item, used map[string]int64) error {
+	d.words.writing.Lock()
+	defer d.words.writing.Unlock()
+	usedNow := map[string]int64{}
+	err := d.change(ctx, func(c *sql.Conn) error {
 		counts := tallies{}
-		used, err := insertRecords(ctx, c, ids, records, counts)
+		err := d.insert(ctx, c, items, usedNow, counts)
 		if err == nil {
-			err = moveLastUsed(ctx, c, used)
+			err = addLastUsed(ctx, c, usedNow)
 		}
 		if err == nil {
 			err = addTallies(ctx, c, counts)
 		}
-		if err == nil {
-			err = moveLead(ctx, c, ids, records)
+		if err != nil {
+			return d.fault("append records", err)
 		}
+		return nil
+	})
+	if err != nil {
+		d.words.forget()
+		return err
+	}
+	for id, us := range usedNow {
+		if last, known := used[id]; !known || us > last {
+			used[id] = us
+		}
+	}
+	return nil
+}
+
+// insert tells when each credential was last accepted, by the records that were
+// not there before, and counts those.
+func (d *day) insert(ctx context.Context, c *sql.Conn, items []item, used map[string]int64, counts tallies) error {
+	statement, err := c.PrepareContext(ctx, `INSERT INTO records (`+recordColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+	if err != nil {
+		return err
+	}
+	defer statement.Close()
+	args := make([]any, 0, 20)
+	for _, i := range items {
+		r := i.record
+		args = append(args[:0], i.id[:])
+		for k, s := range wordsOf(r) {
+			value, err := d.words.value(ctx, c, kind(k+1), s)
+			if err != nil {
+				return err
+			}
+			args = append(args, value)
+		}
+		args = append(args, packUUID(r.ClientRequestID), packTrace(r.TraceID),
+			i.us-d.begins(), r.Status, r.BytesIn, r.BytesOut, r.DurationUS)
+		done, err := statement.ExecContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		if added, err := done.RowsAffected(); err != nil {
+			return err
+		} else if added == 0 {
+			continue
+		}
+		counts.add(r)
+		if r.CredentialID == "" || r.Outcome != latchkey.OutcomeAccepted {
+			continue
+		}
+		credential := text(r.CredentialID)
+		if last, ok := used[credential]; !ok || i.us > last {
+			used[credential] = i.us
+		}
+	}
+	return nil
+}
+
+// moveSpan keeps the promise of the table "span".
+func (s *Store) moveSpan(ctx context.Context, items []item) error {
+	var lead, lag int64
+	for _, i := range items {
+		ahead := i.us - idMillis(i.id)*1000
+		lead, lag = max(lead, ahead), max(lag, -ahead)
+	}
+	nowLead, nowLag, err := s.span(ctx)
+	if err != nil || lead <= nowLead && lag <= nowLag {
+		return err
+	}
+	return s.records.change(ctx, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, `UPDATE span SET lead = max(lead, ?), lag = max(lag, ?)`, lead, lag)
 		if err != nil {
 			return s.records.fault("append records", err)
 		}
@@ -50,46 +153,15 @@ func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) er
 	})
 }
 
-// insertRecords returns when each credential was last accepted, by the records
-// that were not there before, and adds those to counts.
-func insertRecords(ctx context.Context, c *sql.Conn, ids []uuid.UUID, records []latchkey.Record, counts tallies) (map[string]int64, error) {
-	insert, err := c.PrepareContext(ctx, `
-		INSERT INTO records (`+recordColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO NOTHING`)
+func (s *Store) span(ctx context.Context) (lead, lag int64, err error) {
+	err = s.records.read.QueryRowContext(ctx, `SELECT lead, lag FROM span`).Scan(&lead, &lag)
 	if err != nil {
-		return nil, err
+		return 0, 0, s.records.fault("read span", err)
 	}
-	defer insert.Close()
-	used := map[string]int64{}
-	for i := range records {
-		r, us := &records[i], records[i].Time.UnixMicro()
-		credential := text(r.CredentialID)
-		done, err := insert.ExecContext(ctx, ids[i][:], us, text(r.Node), text(r.TeamID), credential,
-			text(string(r.Auth)), text(string(r.Outcome)), text(string(r.Reason)), text(r.Diagnosis),
-			text(r.Method), text(r.Host), text(r.Path), r.Status, r.BytesIn, r.BytesOut, r.DurationUS,
-			text(r.ClientIP), text(r.UserAgent), text(r.ClientRequestID), text(r.TraceID))
-		if err != nil {
-			return nil, err
-		}
-		added, err := done.RowsAffected()
-		if err != nil {
-			return nil, err
-		}
-		if added > 0 {
-			counts.add(r)
-		}
-		if added == 0 || credential == "" || r.Outcome != latchkey.OutcomeAccepted {
-			continue
-		}
-		if last, ok := used[credential]; !ok || us > last {
-			used[credential] = us
-		}
-	}
-	return used, nil
+	return lead, lag, nil
 }
 
-func moveLastUsed(ctx context.Context, c *sql.Conn, used map[string]int64) error {
+func addLastUsed(ctx context.Context, c *sql.Conn, used map[string]int64) error {
 	if len(used) == 0 {
 		return nil
 	}
@@ -108,14 +180,59 @@ func moveLastUsed(ctx context.Context, c *sql.Conn, used map[string]int64) error
 	return nil
 }
 
-// moveLead keeps the promise of the table "lead".
-func moveLead(ctx context.Context, c *sql.Conn, ids []uuid.UUID, records []latchkey.Record) error {
-	var lead int64
-	for i := range ids {
-		lead = max(lead, records[i].Time.UnixMicro()-idMillis(ids[i])*1000)
+// moveLastUsed gathers what the days know, so that it is one look-up, and
+// outlives them.
+func (s *Store) moveLastUsed(ctx context.Context, used map[string]int64) error {
+	if len(used) == 0 {
+		return nil
 	}
-	_, err := c.ExecContext(ctx, `UPDATE lead SET time = ?1 WHERE time < ?1`, lead)
-	return err
+	return s.records.change(ctx, func(c *sql.Conn) error {
+		if err := addLastUsed(ctx, c, used); err != nil {
+			return s.records.fault("write last use", err)
+		}
+		return nil
+	})
+}
+
+// gatherLastUsed does that again for the newest days: a process that was killed
+// may have written the day, and not the gathering.
+func (s *Store) gatherLastUsed(ctx context.Context) error {
+	numbers, err := s.days.numbers()
+	if err != nil {
+		return err
+	}
+	used := map[string]int64{}
+	for _, number := range numbers[:min(2, len(numbers))] {
+		err := s.days.with(ctx, number, false, func(d *day) error {
+			rows, err := d.read.QueryContext(ctx, `SELECT credential_id, time FROM last_used`)
+			if err == nil {
+				err = scanLastUsed(rows, func(id string, us int64) { used[id] = max(us, used[id]) })
+			}
+			if err != nil {
+				return d.fault("read last use", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.moveLastUsed(ctx, used)
+}
+
+func scanLastUsed(rows *sql.Rows, each func(id string, us int64)) error {
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			id string
+			us int64
+		)
+		if err := rows.Scan(&id, &us); err != nil {
+			return err
+		}
+		each(id, us)
+	}
+	return rows.Err()
 }
 
 // idMillis is the time in a UUIDv7: the first 48 bits, unix ms (RFC 9562,
@@ -128,66 +245,69 @@ func idMillis(id uuid.UUID) int64 {
 	return ms
 }
 
-// Record returns the record of a request ID.
+// Record returns the record of a request ID, out of the one file that it can be
+// in.
 func (s *Store) Record(ctx context.Context, requestID string) (latchkey.Record, error) {
 	id, err := uuid.Parse(requestID)
-	if err != nil {
+	if err != nil || dayOf(id) > lastDay {
 		return latchkey.Record{}, latchkey.NotFound("request", requestID)
 	}
-	r, err := scanRecord(s.records.read.QueryRowContext(ctx,
-		`SELECT `+recordColumns+` FROM records WHERE id = ?`, id[:]))
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return latchkey.Record{}, latchkey.NotFound("request", requestID)
-	case err != nil:
-		return latchkey.Record{}, s.records.fault("read record", err)
+	var list []latchkey.Record
+	err = s.days.with(ctx, dayOf(id), false, func(d *day) error {
+		var err error
+		list, err = d.query(ctx, `WHERE id = ?`, id[:])
+		return err
+	})
+	if err == nil && len(list) == 0 {
+		err = latchkey.NotFound("request", requestID)
 	}
-	return r, nil
+	if err != nil {
+		return latchkey.Record{}, err
+	}
+	return list[0], nil
 }
 
-// scanRecord reads recordColumns.
-func scanRecord(row interface{ Scan(...any) error }) (latchkey.Record, error) {
-	var (
-		r  latchkey.Record
-		id []byte
-		us int64
-	)
-	err := row.Scan(&id, &us, &r.Node, &r.TeamID, &r.CredentialID, &r.Auth, &r.Outcome, &r.Reason, &r.Diagnosis,
-		&r.Method, &r.Host, &r.Path, &r.Status, &r.BytesIn, &r.BytesOut, &r.DurationUS,
-		&r.ClientIP, &r.UserAgent, &r.ClientRequestID, &r.TraceID)
-	if err != nil {
-		return r, err
-	}
-	parsed, err := uuid.FromBytes(id)
-	r.RequestID, r.Time = parsed.String(), fromMicros(us)
-	return r, err
+// A row is what is stored of a record.
+type row struct {
+	id                        []byte
+	words                     [12]any
+	clientRequest, trace      any
+	time                      int64
+	status                    int
+	bytesIn, bytesOut, tookUS int64
 }
 
-// Records returns the records that q selects, newest first.
-func (s *Store) Records(ctx context.Context, q latchkey.RecordQuery) ([]latchkey.Record, error) {
-	list, err := s.selectRecords(ctx, q)
+// query returns the records that a WHERE selects.
+func (d *day) query(ctx context.Context, where string, args ...any) ([]latchkey.Record, error) {
+	stored, err := d.rows(ctx, where, args)
 	if err != nil {
-		return nil, s.records.fault("read records", err)
+		return nil, d.fault("read records", err)
+	}
+	list := make([]latchkey.Record, len(stored))
+	for i := range stored {
+		if list[i], err = d.recordOf(ctx, &stored[i]); err != nil {
+			return nil, d.fault("read records", err)
+		}
 	}
 	return list, nil
 }
 
-func (s *Store) selectRecords(ctx context.Context, q latchkey.RecordQuery) ([]latchkey.Record, error) {
-	where, args := conditions(q)
-	limit := q.Limit
-	if limit <= 0 {
-		limit = latchkey.DefaultRecordLimit
-	}
-	rows, err := s.records.read.QueryContext(ctx,
-		`SELECT `+recordColumns+` FROM records WHERE `+where+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
+// rows reads them all before their words are asked for: a reader holds one
+// connection at a time.
+func (d *day) rows(ctx context.Context, where string, args []any) (list []row, err error) {
+	rows, err := d.read.QueryContext(ctx, `SELECT `+recordColumns+` FROM records `+where, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var list []latchkey.Record
 	for rows.Next() {
-		r, err := scanRecord(rows)
-		if err != nil {
+		var r row
+		dest := []any{&r.id}
+		for i := range r.words {
+			dest = append(dest, &r.words[i])
+		}
+		dest = append(dest, &r.clientRequest, &r.trace, &r.time, &r.status, &r.bytesIn, &r.bytesOut, &r.tookUS)
+		if err := rows.Scan(dest...); err != nil {
 			return nil, err
 		}
 		list = append(list, r)
@@ -195,84 +315,29 @@ func (s *Store) selectRecords(ctx context.Context, q latchkey.RecordQuery) ([]la
 	return list, rows.Err()
 }
 
-// conditions is [latchkey.RecordQuery.Matches] in SQL.
-func conditions(q latchkey.RecordQuery) (where string, args []any) {
-	terms := []string{"TRUE"}
-	add := func(term string, values ...any) {
-		terms, args = append(terms, term), append(args, values...)
+func (d *day) recordOf(ctx context.Context, stored *row) (latchkey.Record, error) {
+	r := latchkey.Record{
+		Time: fromMicros(d.begins() + stored.time), Status: stored.status,
+		BytesIn: stored.bytesIn, BytesOut: stored.bytesOut, DurationUS: stored.tookUS,
 	}
-	if q.TeamID != "" {
-		add("team_id <> '' AND team_id = ?", text(q.TeamID)) // <> '' as in the index
+	id, err := uuid.FromBytes(stored.id)
+	if err != nil {
+		return r, err
 	}
-	if q.CredentialID != "" {
-		add("credential_id <> '' AND credential_id = ?", text(q.CredentialID))
-	}
-	if q.Method != "" {
-		add("method = ?", text(q.Method))
-	}
-	if q.Path != "" {
-		add("instr(path, ?) > 0", text(q.Path)) // LIKE would fold case, and know wildcards
-	}
-	if q.Status != 0 {
-		add("status = ?", q.Status)
-	}
-	if q.Outcome != "" {
-		add("outcome = ?", text(string(q.Outcome)))
-	}
-	if !q.Since.IsZero() {
-		// The second term selects nothing more out: it lets SQLite stop at
-		// the first ID that is too old. A shorter blob sorts before a longer.
-		us := ceilMicros(q.Since)
-		add(`time >= ? AND id >= unhex(printf('%012x',
-			min(max((? - (SELECT time FROM lead)) / 1000 - 1, 0), 0xffffffffffff)))`, us, us)
-	}
-	if q.Before != "" {
-		bound, inclusive := idBound(q.Before)
-		if inclusive {
-			add("id <= ?", bound[:])
-		} else {
-			add("id < ?", bound[:])
+	r.RequestID = id.String()
+	for i, to := range [12]*string{&r.Node, &r.TeamID, &r.CredentialID, (*string)(&r.Auth), (*string)(&r.Outcome), (*string)(&r.Reason),
+		&r.Diagnosis, &r.Method, &r.Host, &r.Path, &r.ClientIP, &r.UserAgent} {
+		if *to, err = d.words.text(ctx, d.read, stored.words[i]); err != nil {
+			return r, fmt.Errorf("read word: %w", err)
 		}
 	}
-	return strings.Join(terms, " AND "), args
-}
-
-// idBound returns the bound of the IDs whose text is less than before, which
-// may be any text: all below the bound, or with it if inclusive.
-func idBound(before string) (bound uuid.UUID, inclusive bool) {
-	const lowest, highest = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
-	const digits = "0123456789abcdef"
-	for i := range len(lowest) {
-		if i == len(before) {
-			// A prefix is less than every ID that begins with it.
-			return uuid.MustParse(before + lowest[i:]), false
-		}
-		possible := digits
-		if lowest[i] == '-' {
-			possible = "-"
-		}
-		next := strings.IndexFunc(possible, func(r rune) bool { return r >= rune(before[i]) })
-		switch {
-		case next < 0:
-			// All that share what went before are less.
-			return uuid.MustParse(before[:i] + highest[i:]), true
-		case possible[next] != before[i]:
-			return uuid.MustParse(before[:i] + possible[next:next+1] + lowest[i+1:]), false
-		}
-	}
-	return uuid.MustParse(before[:len(lowest)]), len(before) > len(lowest)
+	r.ClientRequestID, err = unpackUUID(stored.clientRequest)
+	r.TraceID = unpackTrace(stored.trace)
+	return r, err
 }
 
 // LastUsed returns when each of the credentials was last accepted.
 func (s *Store) LastUsed(ctx context.Context, credentialIDs []string) (map[string]time.Time, error) {
-	used, err := s.lastUsed(ctx, credentialIDs)
-	if err != nil {
-		return nil, s.records.fault("read last use", err)
-	}
-	return used, nil
-}
-
-func (s *Store) lastUsed(ctx context.Context, credentialIDs []string) (map[string]time.Time, error) {
 	clean := make([]string, len(credentialIDs))
 	for i, id := range credentialIDs {
 		clean[i] = text(id)
@@ -281,22 +346,14 @@ func (s *Store) lastUsed(ctx context.Context, credentialIDs []string) (map[strin
 	if err != nil {
 		return nil, fmt.Errorf("encode IDs: %w", err)
 	}
+	used := make(map[string]time.Time, len(credentialIDs))
 	rows, err := s.records.read.QueryContext(ctx,
 		`SELECT credential_id, time FROM last_used WHERE credential_id IN (SELECT value FROM json_each(?))`, string(ids))
+	if err == nil {
+		err = scanLastUsed(rows, func(id string, us int64) { used[id] = fromMicros(us) })
+	}
 	if err != nil {
-		return nil, err
+		return nil, s.records.fault("read last use", err)
 	}
-	defer rows.Close()
-	used := make(map[string]time.Time, len(credentialIDs))
-	for rows.Next() {
-		var (
-			id string
-			us int64
-		)
-		if err := rows.Scan(&id, &us); err != nil {
-			return nil, err
-		}
-		used[id] = fromMicros(us)
-	}
-	return used, rows.Err()
+	return used, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,7 +24,9 @@ const (
 // A Config says where a store is, and what it begins with.
 type Config struct {
 	// Dir is the data directory, which must exist. It holds latchkey.db
-	// (credentials, contacts, meta) and records.db (records), mode 0600.
+	// (credentials, contacts, meta), records.db (what is known about records)
+	// and records/ with a file of records for each day, all for their owner
+	// alone.
 	Dir string
 
 	// Genesis gives what a new store holds. It is called only if the store
@@ -40,6 +43,7 @@ type Config struct {
 type Store struct {
 	credentials *database
 	records     *database
+	days        *days
 	clock       func() time.Time
 	created     bool
 }
@@ -47,6 +51,7 @@ type Store struct {
 var (
 	_ latchkey.CredentialStore = (*Store)(nil)
 	_ latchkey.RecordStore     = (*Store)(nil)
+	_ latchkey.RecordKeeper    = (*Store)(nil)
 	_ latchkey.ContactStore    = (*Store)(nil)
 	_ latchkey.AuditStore      = (*Store)(nil)
 	_ latchkey.UserStore       = (*Store)(nil)
@@ -74,12 +79,28 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.credentials.close()))
 	}
+	s.days = &days{dir: filepath.Join(dir, recordsDir), open: make(map[int64]*day)}
+	err = makeDir(s.days.dir)
+	if err == nil {
+		err = s.gatherLastUsed(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.Close()))
+	}
 	return s, nil
+}
+
+// makeDir makes a directory for its owner alone, unless it exists.
+func makeDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o700)
 }
 
 // Close closes the store's files. Calls that are under way may fail.
 func (s *Store) Close() error {
-	return errors.Join(s.credentials.close(), s.records.close())
+	return errors.Join(s.credentials.close(), s.records.close(), s.days.close())
 }
 
 // Created reports whether this Open made the store.

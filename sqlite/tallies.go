@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"latchkey"
@@ -35,14 +37,46 @@ func addTallies(ctx context.Context, c *sql.Conn, counts tallies) error {
 	return nil
 }
 
-// Tallies returns the counts of a team's requests, oldest hour first.
+// Tallies returns the counts of a team's requests, oldest hour first: as many
+// hours as there are days of records.
 func (s *Store) Tallies(ctx context.Context, teamID string, since time.Time) ([]latchkey.Tally, error) {
-	list, err := scanTallies(s.records.read.QueryContext(ctx,
-		`SELECT hour, outcome, count FROM tallies WHERE team_id = ? AND hour >= ? ORDER BY hour, outcome`,
-		text(teamID), since.UTC().Truncate(time.Hour).UnixMicro()))
+	hour := since.UTC().Truncate(time.Hour)
+	lead, _, err := s.span(ctx)
 	if err != nil {
-		return nil, s.records.fault("read tallies", err)
+		return nil, err
 	}
+	numbers, err := s.days.numbers()
+	if err != nil {
+		return nil, err
+	}
+	sums := map[latchkey.Tally]int64{} // without their counts
+	for _, number := range numbers {
+		if (number+1)*microsPerDay+lead < hour.UnixMicro() {
+			break
+		}
+		err := s.days.with(ctx, number, false, func(d *day) error {
+			list, err := scanTallies(d.read.QueryContext(ctx,
+				`SELECT hour, outcome, count FROM tallies WHERE team_id = ? AND hour >= ?`, text(teamID), hour.UnixMicro()))
+			if err != nil {
+				return d.fault("read tallies", err)
+			}
+			for _, t := range list {
+				sums[latchkey.Tally{Hour: t.Hour, Outcome: t.Outcome}] += t.Count
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var list []latchkey.Tally
+	for t, count := range sums {
+		t.Count = count
+		list = append(list, t)
+	}
+	slices.SortFunc(list, func(a, b latchkey.Tally) int {
+		return cmp.Or(a.Hour.Compare(b.Hour), cmp.Compare(a.Outcome, b.Outcome))
+	})
 	return list, nil
 }
 

@@ -30,6 +30,8 @@ type patched struct {
 	record        func(ctx context.Context, id string) (latchkey.Record, error)
 	records       func(ctx context.Context, q latchkey.RecordQuery) ([]latchkey.Record, error)
 	lastUsed      func(ctx context.Context, ids []string) (map[string]time.Time, error)
+	retain        func(ctx context.Context, r latchkey.Retention) error
+	addGap        func(ctx context.Context, g latchkey.Gap) error
 	createContact func(ctx context.Context, team string, c latchkey.Contact) (latchkey.Contact, error)
 	contact       func(ctx context.Context, team string, id int64) (latchkey.Contact, error)
 	updateContact func(ctx context.Context, team string, id int64, edit func(*latchkey.Contact) error) (latchkey.Contact, error)
@@ -126,6 +128,20 @@ func (p *patched) LastUsed(ctx context.Context, ids []string) (map[string]time.T
 		return p.lastUsed(ctx, ids)
 	}
 	return p.Store.LastUsed(ctx, ids)
+}
+
+func (p *patched) Retain(ctx context.Context, r latchkey.Retention) error {
+	if p.retain != nil {
+		return p.retain(ctx, r)
+	}
+	return p.Store.Retain(ctx, r)
+}
+
+func (p *patched) AddGap(ctx context.Context, g latchkey.Gap) error {
+	if p.addGap != nil {
+		return p.addGap(ctx, g)
+	}
+	return p.Store.AddGap(ctx, g)
 }
 
 func (p *patched) CreateContact(ctx context.Context, team string, c latchkey.Contact) (latchkey.Contact, error) {

@@ -80,6 +80,29 @@ var recordFaults = []fault{
 	{"the path is a pattern", "Records", selecting(func(q *latchkey.RecordQuery) { q.Path = strings.Trim(q.Path, "%*") })},
 	{"the team is ignored", "Records", selecting(func(q *latchkey.RecordQuery) { q.TeamID = "" })},
 	{"before has no case", "Records", selecting(func(q *latchkey.RecordQuery) { q.Before = strings.ToLower(q.Before) })},
+	{"until is inclusive", "Records", selecting(func(q *latchkey.RecordQuery) {
+		if !q.Until.IsZero() {
+			q.Until = q.Until.Add(time.Microsecond)
+		}
+	})},
+	{"the address is ignored", "Records", selecting(func(q *latchkey.RecordQuery) { q.ClientIP = "" })},
+	{"the caller's request ID has no case", "Records", selecting(func(q *latchkey.RecordQuery) { q.ClientRequestID = strings.ToLower(q.ClientRequestID) })},
+	{"the trace has no case", "Records", selecting(func(q *latchkey.RecordQuery) { q.TraceID = strings.ToLower(q.TraceID) })},
+	{"nothing is forgotten", "Retention", func(good storetest.Store) storetest.Store {
+		return &patched{Store: good, retain: func(context.Context, latchkey.Retention) error { return nil }}
+	}},
+	{"a gap is counted twice", "Gaps", func(good storetest.Store) storetest.Store {
+		return &patched{Store: good, addGap: func(ctx context.Context, g latchkey.Gap) error {
+			if old, err := good.Gaps(ctx, g.From, g.From); err == nil {
+				for _, o := range old {
+					if o.Node == g.Node && o.From.Equal(g.From) {
+						g.Count += o.Count
+					}
+				}
+			}
+			return good.AddGap(ctx, g)
+		}}
+	}},
 	{"pages begin anew", "RecordPages", selecting(func(q *latchkey.RecordQuery) { q.Before = "" })},
 	{"the default limit is another", "RecordPages", selecting(func(q *latchkey.RecordQuery) {
 		if q.Limit == 0 {

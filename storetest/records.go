@@ -47,7 +47,7 @@ func (x *exam) record(s Store, id string) latchkey.Record {
 
 func examRecord(x *exam) {
 	r := newRecord(x.clock.Now())
-	empty := latchkey.Record{RequestID: uuid.NewString(), Time: time.UnixMicro(0).UTC()}
+	empty := latchkey.Record{RequestID: newRecord(time.UnixMicro(0)).RequestID, Time: time.UnixMicro(0).UTC()}
 	x.append(x.a, r, empty)
 	x.must("append nothing", x.a.AppendRecords(x.Context(), nil))
 	want := r
@@ -124,12 +124,16 @@ func examRecords(x *exam) {
 	at := x.clock.stop()
 	pick := func(texts ...string) string { return texts[rand.IntN(len(texts))] }
 	var all []latchkey.Record
+	// Forms that a store may pack.
+	theirs, trace := uuid.NewString()[:35]+"a", strings.Repeat("ab", 16)
 	for range 300 {
-		r := newRecord(at.Add(time.Duration(rand.IntN(3600)) * time.Second))
+		r := newRecord(at.Add(time.Duration(rand.IntN(72)) * time.Hour / 2))
 		// A request may have begun long before its ID was made, or by another clock.
 		r.Time = r.Time.Add(time.Duration(rand.Int64N(int64(time.Hour))) - 30*time.Minute).Truncate(time.Microsecond)
 		r.TeamID, r.Status = pick("", "team_a", "team_b"), []int{200, 401, 503}[rand.IntN(3)]
 		r.Outcome = latchkey.Outcome(pick("accepted", "denied", "unavailable"))
+		r.ClientIP, r.ClientRequestID = pick("192.0.2.1", "2001:db8::1"), pick("", "mine", "MINE", theirs, strings.ToUpper(theirs))
+		r.TraceID = pick("", trace, strings.ToUpper(trace), trace[1:])
 		r.CredentialID, r.Method = pick("", "key_a", "key_b"), pick("GET", "POST", "get")
 		r.Path = pick("/v1/contacts", "/v1/contact/7", "/V1/CONTACTS", "/100%_done", `/a\b*[c]?`, "/é", "/'\"")
 		all = append(all, r)
@@ -156,7 +160,8 @@ func examRecords(x *exam) {
 // forms.
 func loneFilters(r *latchkey.Record) (list []latchkey.RecordQuery) {
 	for _, step := range []time.Duration{-time.Microsecond, -1, 0, 1, time.Microsecond} {
-		list = append(list, latchkey.RecordQuery{Since: r.Time.Add(step)})
+		list = append(list, latchkey.RecordQuery{Since: r.Time.Add(step)}, latchkey.RecordQuery{Until: r.Time.Add(step)},
+			latchkey.RecordQuery{Since: r.Time, Until: r.Time.Add(step)})
 	}
 	id := r.RequestID
 	for _, before := range []string{id, id + "x", strings.ToUpper(id), id[:12], id[:35], id[:35] + "g", id[:8] + "~", "0", "g", "~", "\x00"} {
@@ -165,7 +170,14 @@ func loneFilters(r *latchkey.Record) (list []latchkey.RecordQuery) {
 	for _, path := range []string{"contact", "CONTACT", "%", "_", "*", "?", "[c]", `\b`, "é", "É", "'", `"`} {
 		list = append(list, latchkey.RecordQuery{Path: path})
 	}
+	for _, text := range []string{r.ClientRequestID, "mine", "MINE", strings.ToUpper(r.ClientRequestID)} {
+		list = append(list, latchkey.RecordQuery{ClientRequestID: text})
+	}
+	for _, text := range []string{strings.Repeat("ab", 16), strings.Repeat("AB", 16), strings.Repeat("ab", 16)[1:], "x"} {
+		list = append(list, latchkey.RecordQuery{TraceID: text})
+	}
 	return append(list,
+		latchkey.RecordQuery{ClientIP: "192.0.2.1"}, latchkey.RecordQuery{ClientIP: "192.0.2."}, latchkey.RecordQuery{ClientIP: "2001:DB8::1"},
 		latchkey.RecordQuery{}, latchkey.RecordQuery{TeamID: "team_a"}, latchkey.RecordQuery{TeamID: "team_"},
 		latchkey.RecordQuery{CredentialID: "key_a"}, latchkey.RecordQuery{CredentialID: "KEY_A"},
 		latchkey.RecordQuery{Status: 401}, latchkey.RecordQuery{Outcome: latchkey.OutcomeDenied},
@@ -203,10 +215,16 @@ func drawQuery(rt *rapid.T, all []latchkey.Record) latchkey.RecordQuery {
 		Method:       rapid.SampledFrom([]string{"", "", "", "", "GET", "get", "G"}).Draw(rt, "method"),
 		Path: rapid.SampledFrom([]string{"", "", "", "", "", "", "/", "contact", "CONTACT", "%", "_", "%_", "*", "?", "[c]", `\b`, "é", "É", "'"}).
 			Draw(rt, "path"),
-		Limit: rapid.SampledFrom([]int{0, 1, 7, 100, 1000, 1000}).Draw(rt, "limit"),
+		ClientIP:        rapid.SampledFrom([]string{"", "", "", "", "", "192.0.2.1", "%"}).Draw(rt, "address"),
+		ClientRequestID: rapid.SampledFrom([]string{"", "", "", "", "", "mine", "' --"}).Draw(rt, "client request"),
+		TraceID:         rapid.SampledFrom([]string{"", "", "", "", "", all[0].TraceID, "'"}).Draw(rt, "trace"),
+		Limit:           rapid.SampledFrom([]int{0, 1, 7, 100, 1000, 1000}).Draw(rt, "limit"),
 	}
 	if rapid.Bool().Draw(rt, "since") {
 		q.Since = some.Draw(rt, "record").Time.Add(time.Duration(rapid.IntRange(-1, 1).Draw(rt, "ns")))
+	}
+	if rapid.Bool().Draw(rt, "until") {
+		q.Until = some.Draw(rt, "record").Time.Add(time.Duration(rapid.IntRange(-1, 1).Draw(rt, "ns")))
 	}
 	id := some.Draw(rt, "before").RequestID
 	switch rapid.IntRange(0, 5).Draw(rt, "form") {
@@ -284,4 +302,61 @@ func examLastUsed(x *exam) {
 	}
 	got, err := x.a.LastUsed(x.Context(), many)
 	x.rule(err == nil && len(got) == 1, "LastUsed takes any number of IDs: %d, %v", len(got), err)
+}
+
+func examRetention(x *exam) {
+	at := x.clock.stop()
+	var all []latchkey.Record
+	for age := range 10 {
+		r := newRecord(at.Add(-time.Duration(age) * 24 * time.Hour))
+		r.CredentialID = fmt.Sprintf("key_%d", age)
+		all = append(all, r)
+	}
+	x.append(x.a, all...)
+	before, err := x.a.Retention(x.Context())
+	x.must("read retention", err)
+	equal(x, "a new store keeps everything", before, latchkey.Retention{})
+	want := latchkey.Retention{Age: 5 * 24 * time.Hour, Bytes: 1 << 40}
+	x.must("retain", x.a.Retain(x.Context(), want))
+	got, err := x.b.Retention(x.Context())
+	x.must("read retention", err)
+	equal(x, "Retention is what Retain was called with", got, want)
+	list, err := x.a.Records(x.Context(), latchkey.RecordQuery{})
+	x.must("read records", err)
+	x.rule(len(list) >= 5 && len(list) <= 7, "records are kept for their age, and at most some day longer: %d days of 5", len(list))
+	equal(x, "Retain forgets the oldest", ids(list), ids(all[:len(list)]))
+	_, err = x.a.Record(x.Context(), all[9].RequestID)
+	x.rule(errors.Is(err, latchkey.ErrNotFound), "a record that was forgotten is ErrNotFound, not %v", err)
+	used, err := x.a.LastUsed(x.Context(), []string{"key_0", "key_9"})
+	x.must("read last use", err)
+	x.rule(len(used) == 2, "LastUsed outlives the records: %v", used)
+	x.must("retain by size", x.a.Retain(x.Context(), latchkey.Retention{Bytes: 1}))
+	list, err = x.a.Records(x.Context(), latchkey.RecordQuery{})
+	x.must("read records", err)
+	equal(x, "the newest day is kept, whatever its size, and nothing else where there is no room", ids(list), ids(all[:1]))
+}
+
+func examGaps(x *exam) {
+	at := x.clock.stop()
+	second := func(n int) time.Time { return at.Add(time.Duration(n) * time.Second) }
+	first := latchkey.Gap{Node: "node-1", From: second(0), To: second(10), Count: 3}
+	other := latchkey.Gap{Node: "node-2", From: second(0), To: second(5), Count: 1, AtMost: true}
+	later := latchkey.Gap{Node: "node-1", From: second(20), To: second(20), Count: 1204}
+	for _, g := range []latchkey.Gap{later, first, other, first} {
+		x.must("add gap", x.a.AddGap(x.Context(), g))
+	}
+	grown := first
+	grown.To, grown.Count = second(11), 4
+	x.must("add gap", x.b.AddGap(x.Context(), grown))
+	for _, c := range []struct {
+		from, to int
+		want     []latchkey.Gap
+	}{
+		{-10, 100, []latchkey.Gap{grown, other, later}}, {6, 8, []latchkey.Gap{grown}}, {11, 11, []latchkey.Gap{grown}},
+		{12, 19, nil}, {20, 20, []latchkey.Gap{later}}, {12, 20, []latchkey.Gap{later}}, {21, 30, nil}, {-2, -1, nil},
+	} {
+		got, err := x.b.Gaps(x.Context(), second(c.from), second(c.to))
+		x.must("read gaps", err)
+		x.rule(slices.Equal(got, c.want), "gaps that touch %d to %d: %v, not %v", c.from, c.to, got, c.want)
+	}
 }

@@ -22,6 +22,7 @@ import (
 type Store interface {
 	latchkey.CredentialStore
 	latchkey.RecordStore
+	latchkey.RecordKeeper
 	latchkey.ContactStore
 	latchkey.AuditStore
 	latchkey.UserStore
@@ -65,6 +66,8 @@ var exams = []struct {
 	{"RecordPages", examRecordPages},
 	{"LastUsed", examLastUsed},
 	{"HostileRecords", examHostileRecords},
+	{"Retention", examRetention},
+	{"Gaps", examGaps},
 	{"CreateContact", examCreateContact},
 	{"ContactsOfAnotherTeam", examOtherTeam},
 	{"UpdateContact", examUpdateContact},
