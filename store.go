@@ -106,7 +106,9 @@ type RecordReader interface {
 type Recorder interface {
 	// Begin is called before the first byte of a response leaves, with all
 	// that is known then: everything but BytesIn, BytesOut and DurationUS.
-	Begin(Record)
+	// Its error says that the response must not leave, because it could not be
+	// recorded; there is none but where recording was made a condition.
+	Begin(Record) error
 
 	// End is called once for each Begin, when the response has ended, with
 	// the whole record.

@@ -54,8 +54,18 @@ type RequestFilter struct {
 	Team    string           `json:"team,omitempty"` // ID or name; a deleted team's ID too
 	Status  int              `json:"status,omitempty"`
 	Outcome latchkey.Outcome `json:"outcome,omitempty"`
-	Since   *time.Time       `json:"since,omitempty"` // inclusive
-	Limit   int              `json:"limit,omitempty"` // 1–1000; 0 means 100
+
+	Credential      string `json:"credential,omitempty"` // its ID
+	Method          string `json:"method,omitempty"`     // the HTTP verb
+	ClientIP        string `json:"client_ip,omitempty"`  // the whole address
+	Path            string `json:"path,omitempty"`       // a part of it
+	ClientRequestID string `json:"client_request_id,omitempty"`
+	TraceID         string `json:"trace_id,omitempty"` // 32 hexadecimal characters
+
+	Since  *time.Time `json:"since,omitempty"`  // inclusive
+	Until  *time.Time `json:"until,omitempty"`  // exclusive
+	Before string     `json:"before,omitempty"` // only older ones than this request ID: the last of the page before
+	Limit  int        `json:"limit,omitempty"`  // 1–1000; 0 means 100
 }
 
 func (a *API) version(context.Context, latchkey.Actor, nothing) (serverVersion, error) {
@@ -174,8 +184,8 @@ func (a *API) showRequest(ctx context.Context, _ latchkey.Actor, q ofID) (latchk
 		return latchkey.Record{}, err
 	}
 	r, err := a.Records.Record(ctx, id)
-	if errors.Is(err, latchkey.ErrNotFound) {
-		return r, latchkey.NotFound("request", id)
+	if err == latchkey.ErrNotFound { // with no words of its own, such as how long records are kept
+		err = latchkey.NotFound("request", id)
 	}
 	return r, err
 }
@@ -205,7 +215,11 @@ func (a *API) listRequests(ctx context.Context, _ latchkey.Actor, q RequestFilte
 }
 
 func (a *API) recordQuery(ctx context.Context, q RequestFilter) (latchkey.RecordQuery, error) {
-	query := latchkey.RecordQuery{Status: q.Status, Outcome: q.Outcome, Limit: q.Limit}
+	query := latchkey.RecordQuery{
+		Status: q.Status, Outcome: q.Outcome, Limit: q.Limit, Before: q.Before,
+		CredentialID: q.Credential, Method: q.Method, ClientIP: q.ClientIP, Path: q.Path,
+		ClientRequestID: q.ClientRequestID, TraceID: strings.ToLower(q.TraceID),
+	}
 	wrong := func(field, problem string) (latchkey.RecordQuery, error) {
 		return latchkey.RecordQuery{}, &latchkey.InvalidError{Field: field, Problem: problem}
 	}
@@ -222,6 +236,9 @@ func (a *API) recordQuery(ctx context.Context, q RequestFilter) (latchkey.Record
 	}
 	if q.Since != nil {
 		query.Since = *q.Since
+	}
+	if q.Until != nil {
+		query.Until = *q.Until
 	}
 	if q.Team == "" {
 		return query, nil

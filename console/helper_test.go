@@ -77,7 +77,8 @@ func newHouse(t *testing.T) *house {
 	h.keyring = &latchkey.Keyring{Store: h.store, Audit: h.store, Replica: node, Sealer: sealer}
 	_, err = node.Settle(t.Context(), 0)
 	check(t, err)
-	h.journal = journal.New(h.store, 0, logger)
+	h.journal, err = journal.Open(t.Context(), journal.Config{Dir: dir + "/journal", Store: h.store, Node: "node-1", Logger: logger})
+	check(t, err)
 	t.Cleanup(func() { _ = h.journal.Close(context.WithoutCancel(t.Context())) })
 	problems := problem.Writer{}
 	door := &guard.Guard{Authenticate: h.keyring.Authenticate, Recorder: h.journal, Problems: problems, Node: "node-1", Logger: logger}

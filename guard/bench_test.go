@@ -12,8 +12,8 @@ import (
 // nowhere is a Recorder that forgets.
 type nowhere struct{}
 
-func (nowhere) Begin(latchkey.Record) {}
-func (nowhere) End(latchkey.Record)   {}
+func (nowhere) Begin(latchkey.Record) error { return nil }
+func (nowhere) End(latchkey.Record)         {}
 
 // blank is a ResponseWriter that costs nothing.
 type blank struct{ h http.Header }

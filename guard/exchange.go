@@ -34,6 +34,7 @@ type exchange struct {
 	request  *http.Request
 	start    time.Time
 	answered bool // the status line of the final response is out, or the connection hijacked
+	refused  bool // the answer could not be recorded, and another one went out in its place
 	hijacked bool
 	proxied  bool        // by a gateway
 	lost     atomic.Bool // a write of the response failed
@@ -101,23 +102,41 @@ func (x *exchange) clientGone() bool {
 }
 
 // begin hands in what is known just before a status line leaves. Status 0 says
-// that none will.
-func (x *exchange) begin(status int) {
+// that none will. An error says that this one must not leave.
+func (x *exchange) begin(status int) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.begun {
-		return
+		return nil
 	}
 	x.begun = true
 	x.record.Status = status
-	if x.guard.Recorder != nil {
-		x.guard.Recorder.Begin(x.record)
+	if x.guard.Recorder == nil {
+		return nil
 	}
+	err := x.guard.Recorder.Begin(x.record)
+	if err == nil {
+		return nil
+	}
+	if status != 0 {
+		x.guard.logger().Error("an answer is withheld, because it cannot be recorded", "request_id", x.record.RequestID, "error", err)
+	}
+	x.record.Status = http.StatusServiceUnavailable
+	x.record.Outcome, x.record.Reason = latchkey.OutcomeUnavailable, latchkey.ReasonStoreUnavailable
+	return &latchkey.Unavailable{Reason: latchkey.ReasonStoreUnavailable, Err: err}
+}
+
+// refuse answers in place of an answer that could not be recorded.
+func (x *exchange) refuse(err error) {
+	x.refused, x.answered = true, true
+	x.guard.Problems.Write(x.server, x.request, err)
+	// A handler that hears of it may break off, and the connection with it.
+	_ = http.NewResponseController(x.server).Flush()
 }
 
 // end hands in the whole record, once.
 func (x *exchange) end() {
-	x.begin(0) // does nothing if there was an answer
+	_ = x.begin(0) // does nothing if there was an answer
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ended {
@@ -179,11 +198,15 @@ func (x *exchange) remark(diagnosis string) {
 // abort ends an exchange whose handler panicked with v, or left with
 // runtime.Goexit (nil).
 func (x *exchange) abort(v any) {
+	if x.refused {
+		x.end()
+		return
+	}
 	silent := v == nil || v == http.ErrAbortHandler
 	switch gone := x.clientGone(); {
 	case silent && gone && !x.answered:
 		x.remark("The client went away before there was an answer.")
-		x.begin(statusClientGone)
+		_ = x.begin(statusClientGone) // there is nothing to withhold
 	case silent && gone:
 		x.brokenOff()
 	case silent && x.failed():

@@ -22,13 +22,17 @@ func (x *exchange) writer() http.ResponseWriter {
 		WriteHeader: func(httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc { return x.writeHeader },
 		Write: func(next httpsnoop.WriteFunc) httpsnoop.WriteFunc {
 			return func(p []byte) (int, error) {
-				x.implicitHeader()
+				if x.implicitHeader(); x.refused {
+					return 0, errUnrecorded
+				}
 				return x.wrote(next(p))
 			}
 		},
 		WriteString: func(next httpsnoop.WriteStringFunc) httpsnoop.WriteStringFunc {
 			return func(s string) (int, error) {
-				x.implicitHeader()
+				if x.implicitHeader(); x.refused {
+					return 0, errUnrecorded
+				}
 				return x.wrote(next(s))
 			}
 		},
@@ -40,10 +44,18 @@ func (x *exchange) writer() http.ResponseWriter {
 		},
 		ReadFrom: x.readFrom,
 		Hijack: func(next httpsnoop.HijackFunc) httpsnoop.HijackFunc {
-			return func() (net.Conn, *bufio.ReadWriter, error) { return x.hijack(next()) }
+			return func() (net.Conn, *bufio.ReadWriter, error) {
+				if x.refused {
+					return nil, nil, errUnrecorded
+				}
+				return x.hijack(next())
+			}
 		},
 	})
 }
+
+// errUnrecorded is what a handler hears whose answer was withheld.
+var errUnrecorded = errors.New("the answer cannot be recorded, and is withheld")
 
 // writeHeader sends an informational response, or begins the final one.
 func (x *exchange) writeHeader(status int) {
@@ -51,9 +63,15 @@ func (x *exchange) writeHeader(status int) {
 	if status >= 100 && status <= 999 && !x.answered {
 		x.stamp()
 		if final {
-			x.begin(status)
+			if err := x.begin(status); err != nil {
+				x.refuse(err)
+				return
+			}
 			x.answered = true
 		}
+	}
+	if x.refused {
+		return
 	}
 	// A status out of range panics there, and a second one is logged.
 	x.server.WriteHeader(status)
@@ -94,7 +112,9 @@ func (x *exchange) readFrom(next httpsnoop.ReadFromFunc) httpsnoop.ReadFromFunc 
 			var first [sniffLen]byte
 			k, err := io.ReadFull(src, first[:])
 			if k > 0 {
-				x.implicitHeader()
+				if x.implicitHeader(); x.refused {
+					return 0, errUnrecorded
+				}
 				w, writeErr := x.server.Write(first[:k])
 				x.count(int64(w), writeErr)
 				n = int64(w)
@@ -108,6 +128,9 @@ func (x *exchange) readFrom(next httpsnoop.ReadFromFunc) httpsnoop.ReadFromFunc 
 			if err != nil {
 				return n, err
 			}
+		}
+		if x.refused {
+			return n, errUnrecorded
 		}
 		rest, err := next(src)
 		x.count(rest, nil) // an error may be the source's: it says nothing of the client

@@ -3,6 +3,7 @@ package guard
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -132,10 +133,16 @@ func (t *tunnel) writeHead() error {
 
 // pass begins the record, if need be, and writes header and what follows it.
 func (t *tunnel) pass(header []byte, status int) error {
-	t.x.begin(status)
 	rest := t.head
 	t.head = nil
-	t.begun.Store(true)
+	if !t.begun.Swap(true) {
+		if err := t.x.begin(status); err != nil {
+			t.x.refused = true
+			_, _ = io.WriteString(t.Conn, "HTTP/1.1 503 Service Unavailable\r\nX-Request-Id: "+t.x.record.RequestID+
+				"\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			return errors.Join(err, t.Conn.Close())
+		}
+	}
 	_, err := t.Conn.Write(append(header, rest...))
 	if err == nil {
 		t.x.out.Add(int64(len(rest)))

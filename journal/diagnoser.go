@@ -81,13 +81,13 @@ func (d *Diagnoser) Diagnose(requestID string, fields []string) {
 }
 
 // Begin hands a record on, with its diagnosis if that is there.
-func (d *Diagnoser) Begin(record latchkey.Record) {
+func (d *Diagnoser) Begin(record latchkey.Record) error {
 	d.mu.Lock()
 	if r := d.refusals[record.RequestID]; r != nil {
 		r.complete(&record)
 	}
 	d.mu.Unlock()
-	d.next.Begin(record)
+	return d.next.Begin(record)
 }
 
 // End hands a record on, now or when its diagnosis is there.

@@ -25,10 +25,11 @@ func newSink() *sink {
 	return &sink{begun: make(map[string]latchkey.Record), ended: make(map[string]latchkey.Record)}
 }
 
-func (s *sink) Begin(r latchkey.Record) {
+func (s *sink) Begin(r latchkey.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.begun[r.RequestID] = r
+	return nil
 }
 
 func (s *sink) End(r latchkey.Record) {

@@ -31,6 +31,8 @@ type memory struct {
 	err     error // of every write; of a read too if deaf
 	deaf    bool
 	records map[string]latchkey.Record
+	gaps    []latchkey.Gap
+	kept    latchkey.Retention
 	batches []int // sizes of the appends that worked
 	usage   map[who]latchkey.Usage
 	adds    int           // calls of AddUsage
@@ -120,6 +122,35 @@ func (m *memory) LastUsed(_ context.Context, ids []string) (map[string]time.Time
 	return used, nil
 }
 
+func (m *memory) AddGap(_ context.Context, g latchkey.Gap) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	m.gaps = slices.DeleteFunc(m.gaps, func(o latchkey.Gap) bool { return o.Node == g.Node && o.From.Equal(g.From) })
+	m.gaps = append(m.gaps, g)
+	return nil
+}
+
+func (m *memory) Gaps(_ context.Context, from, to time.Time) (list []latchkey.Gap, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, g := range m.gaps {
+		if !g.To.Before(from) && !g.From.After(to) {
+			list = append(list, g)
+		}
+	}
+	return list, nil
+}
+
+func (m *memory) Retention(context.Context) (latchkey.Retention, error) { return m.kept, nil }
+
+func (m *memory) Retain(_ context.Context, r latchkey.Retention) error {
+	m.kept = r
+	return nil
+}
+
 func (m *memory) AddUsage(ctx context.Context, add []latchkey.Usage) error {
 	m.wait(ctx)
 	time.Sleep(m.linger)
@@ -203,9 +234,9 @@ func (m *memory) written() (adds, rows, kept int) {
 }
 
 // open returns a journal over m, which is closed when the test ends.
-func open(t testing.TB, m *memory, maxWaiting int) *journal.Journal {
+func open(t testing.TB, m *memory) *journal.Journal {
 	t.Helper()
-	j := journal.New(m, maxWaiting, slog.New(slog.DiscardHandler))
+	j := start(t, t.TempDir(), m)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -213,6 +244,16 @@ func open(t testing.TB, m *memory, maxWaiting int) *journal.Journal {
 			t.Errorf("close: %v", err)
 		}
 	})
+	return j
+}
+
+// start returns a journal in dir, which the test closes.
+func start(t testing.TB, dir string, s journal.Store) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(t.Context(), journal.Config{Dir: dir, Store: s, Node: "node-1", SegmentSize: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return j
 }
 

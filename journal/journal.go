@@ -1,252 +1,344 @@
-// Package journal takes records from responses to the store.
+// Package journal takes records from responses to the store, without loss.
 //
-// A record is known to the journal before the first byte of its response
-// leaves, and is found by its ID from then on: among the responses that have
-// not ended, among those that wait to be written, or in the store. Records are
-// written in batches, beside the requests; a store that is slow or down holds
-// no request up. What does not fit into memory meanwhile is counted as a gap.
+// A record is in a segment, a file of the data directory, before the first byte
+// of its response leaves: from then on no end of the process takes it away, and
+// it is found by its ID. Segments are synced to disk every half second, or
+// before each response where that was asked for ([Config.Strict]). From there
+// records are moved to the store in batches, beside the requests; a store that
+// is slow or down holds no request up, and what it has not taken is found in
+// the segments. What a disk does not take is counted as a gap.
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"latchkey"
 )
 
 const (
-	// flushEvery is how long an ended record waits for others at most.
-	flushEvery = 50 * time.Millisecond
-	// maxBatch is how many records are written in one transaction.
+	// moveEvery is how long an ended record waits for others at most.
+	moveEvery = 250 * time.Millisecond
+	// maxBatch is how many records are moved in one transaction.
 	maxBatch = 2000
-	// DefaultMaxWaiting is how many ended records wait in memory at most.
-	DefaultMaxWaiting = 100_000
+	// syncEvery is what a power cut can take at most: half of the second that
+	// is promised.
+	syncEvery = 500 * time.Millisecond
+	// stallTime is how long a response waits for a disk that hangs.
+	stallTime = 100 * time.Millisecond
+	// strictTime is the same where it must not leave without its record.
+	strictTime = time.Second
+	// retryEvery is how long after a failure the disk is asked again.
+	retryEvery = 100 * time.Millisecond
+	// maxPending bounds what waits for a disk that hangs, in bytes.
+	maxPending = 4 << 20
+	// maxDirect is how many ended records wait in memory because their end
+	// found no place in a segment.
+	maxDirect = 10_000
+	// DefaultMaxBytes is the default of Config.MaxBytes.
+	DefaultMaxBytes = 256 << 20
 )
 
-// A Store is where a journal writes to.
+// NeverEnded is the diagnosis of a response whose node stopped before it ended.
+const NeverEnded = "The node stopped before the response ended."
+
+// A Store is where a journal moves records to.
 type Store interface {
 	latchkey.RecordStore
+	latchkey.RecordKeeper
 	latchkey.UsageStore
 }
 
-// A Journal is a [latchkey.Recorder], a [latchkey.RecordReader] and a
-// [latchkey.UsageReader]. Make it with [New]; it is safe for concurrent use.
-type Journal struct {
-	store      latchkey.RecordStore
-	callers    *Callers
-	logger     *slog.Logger
-	maxWaiting int
+// A Config says where a journal is, and where it moves records to. Dir and Store
+// must be set.
+type Config struct {
+	Dir   string // the directory of the segments; it is made if need be
+	Store Store
+	Node  string // the name of this node, for gaps
 
-	mu      sync.Mutex
-	open    map[string]latchkey.Record // begun, not ended
-	waiting map[string]latchkey.Record // ended, not yet known to be in the store
-	queue   []string                   // the IDs of waiting, oldest first
-	dropped int64                      // ended records that found no room
+	// Strict makes Begin return only when the record is on disk, and an error
+	// when that cannot be.
+	Strict bool
 
-	wake chan struct{}
-	stop chan struct{}
-	done chan struct{}
+	// MaxBytes bounds what waits for the store. Beyond it, records are not
+	// kept, and counted. 0 means [DefaultMaxBytes].
+	MaxBytes    int64
+	SegmentSize int64        // 0 means [DefaultSegmentSize]
+	Logger      *slog.Logger // nil means slog.Default()
+
+	create func(path string, size int64) (file, error) // nil means create
 }
 
-// New returns a journal that writes to store. maxWaiting bounds the memory: so
-// many ended records are held while the store does not take them; 0 means
-// [DefaultMaxWaiting]. A nil logger means slog.Default().
-func New(store Store, maxWaiting int, logger *slog.Logger) *Journal {
-	if maxWaiting == 0 {
-		maxWaiting = DefaultMaxWaiting
+// A Journal is a [latchkey.Recorder], a [latchkey.RecordReader] and a
+// [latchkey.UsageReader]. Make it with [Open]; it is safe for concurrent use.
+type Journal struct {
+	config  Config
+	store   Store
+	callers *Callers
+	logger  *slog.Logger
+
+	mu       sync.Mutex
+	live     map[uuid.UUID]*live  // records whose end is in no segment yet
+	segments []*segment           // oldest first; the last is the current one, if not sealed
+	spare    *segment             // the next one
+	direct   []latchkey.Record    // ended records that found no place
+	used     map[string]time.Time // when credentials were last accepted, since the start
+	gaps     *gaps
+	pending  *batch        // what the writer takes next
+	writing  *batch        // what the writer is at
+	since    time.Time     // since when
+	stalled  chan struct{} // closed while the writer hangs
+	moved    int64         // offset in the oldest segment behind which nothing was moved
+	reserved int64         // bytes kept free for the ends of live records
+	retryAt  time.Time     // no segment is made before
+	next     uint64        // sequence of the next segment
+	closed   bool
+
+	failing struct{ write, sync, move, full bool } // what was said in the log; of mu
+
+	wakeWriter, wakeMover, wakeKeeper chan struct{}
+	stop                              chan struct{} // for mover and keeper
+	finish                            chan struct{} // for the writer, after them
+	movers, writers                   sync.WaitGroup
+}
+
+// A live record has begun, and its end is in no segment.
+type live struct {
+	record latchkey.Record
+	home   *segment // where it begins; nil until that is written
+	ended  bool
+	lost   bool  // its beginning could not be written
+	room   int64 // reserved for its end
+}
+
+// Open takes in the segments that an earlier process left behind, and returns a
+// journal in front of the store. What is in them is found at once, and moved to
+// the store from then on.
+func Open(ctx context.Context, c Config) (*Journal, error) {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
-	if logger == nil {
-		logger = slog.Default()
+	if c.create == nil {
+		c.create = create
+	}
+	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
+	c.SegmentSize = cmp.Or(c.SegmentSize, DefaultSegmentSize)
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the journal: %w", err)
 	}
 	j := &Journal{
-		store: store, callers: NewCallers(store, logger), logger: logger, maxWaiting: maxWaiting,
-		open:    make(map[string]latchkey.Record),
-		waiting: make(map[string]latchkey.Record),
-		wake:    make(chan struct{}, 1),
-		stop:    make(chan struct{}),
-		done:    make(chan struct{}),
+		config: c, store: c.Store, logger: c.Logger,
+		live: make(map[uuid.UUID]*live), used: make(map[string]time.Time),
+		pending: newBatch(), stalled: make(chan struct{}), moved: segmentHeader,
+		wakeWriter: make(chan struct{}, 1), wakeMover: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
+		stop: make(chan struct{}), finish: make(chan struct{}),
 	}
-	go j.run()
-	return j
+	var err error
+	if j.gaps, err = openGaps(filepath.Join(c.Dir, "gaps"), c.Node, c.create); err != nil {
+		j.logger.Error("gaps in the records are counted in memory only", "error", err)
+	}
+	orphans, err := j.takeIn()
+	if err != nil {
+		return nil, errors.Join(err, j.closeFiles())
+	}
+	j.callers = NewCallers(c.Store, c.Logger)
+	j.writers.Go(j.runWriter)
+	j.movers.Go(j.runMover)
+	j.movers.Go(j.runKeeper)
+	for _, r := range orphans {
+		j.End(r)
+	}
+	return j, nil
 }
 
-// Begin takes a record whose response is about to leave.
-func (j *Journal) Begin(r latchkey.Record) {
+// Begin takes a record whose response is about to leave. Its error, with
+// Config.Strict only, says that the record is not on disk.
+func (j *Journal) Begin(r latchkey.Record) error {
 	j.callers.Count(&r)
+	id, err := uuid.Parse(r.RequestID)
+	if err != nil {
+		return fmt.Errorf("begin a record: %w", err) // a fault of ours
+	}
+	l := &live{record: r}
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.open[r.RequestID] = r
+	if r.Outcome == latchkey.OutcomeAccepted && r.CredentialID != "" && r.Time.After(j.used[r.CredentialID]) {
+		j.used[r.CredentialID] = r.Time
+	}
+	b := j.enqueue(kindBegin, id, l)
+	if b == nil {
+		j.gaps.lose(1, r.Time, r.Time)
+		j.mu.Unlock()
+		return j.refusal(errPending)
+	}
+	j.live[id] = l
+	stalled := j.stalled
+	j.mu.Unlock()
+	wake(j.wakeWriter)
+	if j.config.Strict {
+		return j.awaitStrict(b, l)
+	}
+	select {
+	case <-b.done:
+	case <-stalled: // it is kept as soon as the disk goes on
+	}
+	return nil
+}
+
+var (
+	errPending = errors.New("the journal's disk does not keep up")
+	errUnsaved = errors.New("the record could not be written to the journal")
+)
+
+// refusal is what Begin returns of a record that is not kept.
+func (j *Journal) refusal(err error) error {
+	if j.config.Strict {
+		return err
+	}
+	return nil
+}
+
+func (j *Journal) awaitStrict(b *batch, l *live) error {
+	patience := time.NewTimer(strictTime)
+	defer patience.Stop()
+	select {
+	case <-b.done:
+	case <-patience.C:
+		return errPending
+	}
+	if l.lost {
+		return errUnsaved
+	}
+	return nil
 }
 
 // End takes the same record, whole.
 func (j *Journal) End(r latchkey.Record) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	delete(j.open, r.RequestID)
-	if len(j.queue) >= j.maxWaiting {
-		j.dropped++
+	id, err := uuid.Parse(r.RequestID)
+	if err != nil {
 		return
 	}
-	j.waiting[r.RequestID] = r
-	j.queue = append(j.queue, r.RequestID)
-	if len(j.queue) >= maxBatch {
-		select {
-		case j.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// run writes batches until Close.
-func (j *Journal) run() {
-	defer close(j.done)
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	failing := false
-	for {
-		select {
-		case <-j.stop:
-			return
-		case <-tick.C:
-		case <-j.wake:
-		}
-		err := j.flush(context.Background())
-		if err != nil && !failing {
-			j.logger.Error("records cannot be written; they wait in memory", "error", err)
-		}
-		if err == nil && failing {
-			j.logger.Info("records are written again")
-		}
-		failing = err != nil
-	}
-}
-
-// flush writes all that waits, a batch at a time.
-func (j *Journal) flush(ctx context.Context) error {
-	for {
-		batch := j.batch()
-		if len(batch) == 0 {
-			return nil
-		}
-		if err := j.store.AppendRecords(ctx, batch); err != nil {
-			return err
-		}
-		j.written(len(batch))
-	}
-}
-
-// batch returns the oldest waiting records; they stay in memory, where they
-// are found, until they are written.
-func (j *Journal) batch() []latchkey.Record {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.dropped > 0 {
-		j.logger.Error("records were lost: the store did not take them in time", "count", j.dropped)
-		j.dropped = 0
+	l := j.live[id]
+	if l == nil || l.ended {
+		j.mu.Unlock()
+		return // its beginning could not be kept, and was counted
 	}
-	batch := make([]latchkey.Record, 0, min(len(j.queue), maxBatch))
-	for _, id := range j.queue[:cap(batch)] {
-		batch = append(batch, j.waiting[id])
+	l.record, l.ended = r, true
+	if j.enqueue(kindEnd, id, l) == nil {
+		j.unplaced(id, l)
 	}
-	return batch
+	j.mu.Unlock()
+	wake(j.wakeWriter)
 }
 
-// written forgets the n oldest waiting records.
-func (j *Journal) written(n int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, id := range j.queue[:n] {
-		delete(j.waiting, id)
+// unplaced takes an ended record to the store past the segments. j.mu is held.
+func (j *Journal) unplaced(id uuid.UUID, l *live) {
+	j.settle(id, l)
+	if len(j.direct) < maxDirect {
+		j.direct = append(j.direct, l.record)
+		return
 	}
-	j.queue = slices.Delete(j.queue, 0, n)
+	j.gaps.lose(1, l.record.Time, l.record.Time)
 }
 
-// Close writes what waits, and returns an error that counts what could not be
-// written. Responses that have not ended are written as they stand.
+// settle forgets a live record. j.mu is held.
+func (j *Journal) settle(id uuid.UUID, l *live) {
+	delete(j.live, id)
+	j.reserved -= l.room
+	l.room = 0
+	if l.home != nil {
+		l.home.open--
+		l.home = nil
+	}
+}
+
+// enqueue gives an entry to the writer; nil if too much waits for it. j.mu is
+// held.
+func (j *Journal) enqueue(kind byte, id uuid.UUID, l *live) *batch {
+	b := j.pending
+	if len(b.bytes) > maxPending || j.closed {
+		return nil
+	}
+	b.add(kind, id, l)
+	return b
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Close moves what can be moved to the store until ctx ends; the rest stays in
+// the segments, for the next process. Responses that have not ended are recorded
+// as such.
 func (j *Journal) Close(ctx context.Context) error {
+	j.mu.Lock()
+	var orphans []latchkey.Record
+	for _, l := range j.live {
+		if !l.ended {
+			orphans = append(orphans, unended(l.record))
+		}
+	}
+	j.mu.Unlock()
+	for _, r := range orphans {
+		j.End(r)
+	}
 	close(j.stop)
-	<-j.done
+	j.movers.Wait()
+	j.mu.Lock()
+	j.closed = true
+	j.mu.Unlock()
+	close(j.finish)
+	j.writers.Wait()
 	callersErr := j.callers.Close(ctx)
+	moveErr := j.moveAll(ctx)
 	j.mu.Lock()
-	for id, r := range j.open {
-		delete(j.open, id)
-		j.waiting[id] = r
-		j.queue = append(j.queue, id)
-	}
+	waiting := len(j.direct)
 	j.mu.Unlock()
-	if err := j.flush(ctx); err != nil {
-		return errors.Join(fmt.Errorf("%d records were not written: %w", len(j.queue), err), callersErr)
+	if moveErr != nil {
+		j.logger.Error("records stay in the journal until the next start", "error", moveErr)
 	}
-	return callersErr
+	if waiting > 0 {
+		moveErr = fmt.Errorf("%d records were not written: %w", waiting, moveErr)
+	} else {
+		moveErr = nil // nothing is lost
+	}
+	return errors.Join(moveErr, callersErr, j.closeFiles())
 }
 
-// Record finds a record by its request ID, written or not.
-func (j *Journal) Record(ctx context.Context, requestID string) (latchkey.Record, error) {
-	id := strings.ToLower(requestID)
-	j.mu.Lock()
-	r, found := j.open[id]
-	if !found {
-		r, found = j.waiting[id]
-	}
-	j.mu.Unlock()
-	if found {
-		return r, nil
-	}
-	return j.store.Record(ctx, id)
+// unended is the record of a response that never ended. A better diagnosis stays.
+func unended(r latchkey.Record) latchkey.Record {
+	r.Diagnosis = cmp.Or(r.Diagnosis, NeverEnded)
+	return r
 }
 
-// Records returns the records that q selects, newest first, written or not.
-func (j *Journal) Records(ctx context.Context, q latchkey.RecordQuery) ([]latchkey.Record, error) {
-	limit := q.Limit
-	if limit == 0 {
-		limit = latchkey.DefaultRecordLimit
-	}
-	// Memory first: a record that is written in between is seen twice, not missed.
-	found := j.unwritten(&q)
-	stored, err := j.store.Records(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	found = append(found, stored...)
-	slices.SortStableFunc(found, func(a, b latchkey.Record) int { return strings.Compare(b.RequestID, a.RequestID) })
-	found = slices.CompactFunc(found, func(a, b latchkey.Record) bool { return a.RequestID == b.RequestID })
-	return found[:min(limit, len(found))], nil
-}
-
-func (j *Journal) unwritten(q *latchkey.RecordQuery) []latchkey.Record {
+// closeFiles deletes the segments that hold nothing any more, and syncs the others.
+func (j *Journal) closeFiles() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var found []latchkey.Record
-	for _, held := range []map[string]latchkey.Record{j.open, j.waiting} {
-		for _, r := range held {
-			if q.Matches(&r) {
-				found = append(found, r)
-			}
+	var errs []error
+	for i, s := range slices.Clone(j.segments) {
+		if s.end == segmentHeader || i == 0 && j.moved >= s.end && s.open == 0 && len(j.segments) == 1 {
+			errs = append(errs, s.remove())
+			continue
 		}
+		errs = append(errs, s.file.Sync(), s.close())
 	}
-	return found
-}
-
-// LastUsed returns when each of the credentials was last accepted.
-func (j *Journal) LastUsed(ctx context.Context, credentialIDs []string) (map[string]time.Time, error) {
-	unwritten := j.unwritten(&latchkey.RecordQuery{Outcome: latchkey.OutcomeAccepted})
-	used, err := j.store.LastUsed(ctx, credentialIDs)
-	if err != nil && !errors.Is(err, latchkey.ErrNotFound) {
-		return nil, err
+	if j.spare != nil {
+		errs = append(errs, j.spare.remove())
 	}
-	if used == nil {
-		used = make(map[string]time.Time)
-	}
-	for _, r := range unwritten {
-		if slices.Contains(credentialIDs, r.CredentialID) && r.Time.After(used[r.CredentialID]) {
-			used[r.CredentialID] = r.Time
-		}
-	}
-	return used, nil
+	j.segments, j.spare = nil, nil
+	return errors.Join(append(errs, j.gaps.close())...)
 }

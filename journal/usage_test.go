@@ -53,7 +53,7 @@ func TestUsageOfWhichRecords(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			m := newMemory()
 			m.set(errDown) // all of it is in memory
-			j := open(t, m, 0)
+			j := open(t, m)
 			r := newRecord()
 			r.Outcome, r.Reason = c.outcome, c.reason
 			count(j, r)
@@ -78,7 +78,7 @@ func TestUsageOfWhichRecords(t *testing.T) {
 		})
 	}
 	m := newMemory()
-	j := open(t, m, 0)
+	j := open(t, m)
 	r := newRecord()
 	r.CredentialID = ""
 	count(j, r)
@@ -92,7 +92,7 @@ func TestUsageOfWhichRecords(t *testing.T) {
 func TestUsageIsWholeAtEveryMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		j := journal.New(m, 0, slog.New(slog.DiscardHandler))
+		j := start(t, t.TempDir(), m)
 		want := make(map[who]int64)
 		for range 400 {
 			r := from(fmt.Sprintf("key_%d", rand.IntN(3)), rand.IntN(5))
@@ -158,7 +158,7 @@ func TestUsageIsWholeWhileItIsWritten(t *testing.T) {
 func TestUsageIsWrittenAboutOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		j := open(t, m, 0)
+		j := open(t, m)
 		for range 100 {
 			count(j, newRecord())
 			time.Sleep(100 * time.Millisecond)
@@ -180,7 +180,7 @@ func TestUsageIsWrittenAboutOnceASecond(t *testing.T) {
 func TestUsageIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		j := open(t, m, 1)
+		j := open(t, m)
 		regular := newRecord()
 		count(j, regular)
 		for i := range 20_000 {
@@ -249,7 +249,7 @@ func TestUsageTomorrow(t *testing.T) {
 func TestCallersTextsAreCut(t *testing.T) {
 	m := newMemory()
 	m.set(errDown)
-	j := open(t, m, 0)
+	j := open(t, m)
 	r := newRecord()
 	r.UserAgent = "x" + strings.Repeat("é", 4000)
 	count(j, r)
@@ -341,7 +341,7 @@ func TestUsageThatCannotBeWritten(t *testing.T) {
 func TestDeadInUseMerges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		j := open(t, m, 0)
+		j := open(t, m)
 		refuse := func(ip int) {
 			r := from("key_old", ip)
 			r.Outcome, r.Reason = latchkey.OutcomeDenied, latchkey.ReasonKeyRolled

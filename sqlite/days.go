@@ -193,7 +193,7 @@ func openDay(ctx context.Context, path string, create bool) (*database, error) {
 	if err := createFile(path); err != nil {
 		return nil, err
 	}
-	file, err := openDatabase(ctx, path, "NORMAL")
+	file, err := openDatabase(ctx, path, "FULL") // records leave the journal once they are here
 	if err != nil {
 		return nil, err
 	}

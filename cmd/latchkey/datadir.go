@@ -34,6 +34,9 @@ type nodeConfig struct {
 	Create    bool           // make what is missing; else a missing store is an error
 	By        latchkey.Actor // who makes it
 	Logger    *slog.Logger
+
+	Strict       bool  // answer only what is recorded on disk
+	JournalBytes int64 // what may wait for the store; 0 means the journal's default
 }
 
 func (c *nodeConfig) keysetPath() string {
@@ -97,7 +100,12 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 	if err := n.keyring.EndOverlaps(ctx); err != nil {
 		return nil, err
 	}
-	n.journal = journal.New(n.store, 0, c.Logger)
+	n.journal, err = journal.Open(ctx, journal.Config{
+		Dir: filepath.Join(c.Data, "journal"), Store: n.store, Node: c.Node, Strict: c.Strict, MaxBytes: c.JournalBytes, Logger: c.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
 	n.diagnoser = journal.NewDiagnoser(n.journal, func(ctx context.Context, fields []string) latchkey.Explanation {
 		return n.keyring.Explain(ctx, latchkey.Question{Fields: fields})
 	})

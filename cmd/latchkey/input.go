@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"strconv"
@@ -116,6 +117,30 @@ func (s *span) UnmarshalText(text []byte) error {
 }
 
 var errSpan = errors.New("it is not a length of time such as 90s, 24h or 7d")
+
+// A size is a number of bytes on the command line, such as 20GB.
+type size int64
+
+// UnmarshalText reads a size.
+func (s *size) UnmarshalText(text []byte) error {
+	number := strings.TrimSuffix(strings.ToUpper(string(text)), "B")
+	unit := int64(1)
+	for i, letter := range "KMGT" {
+		if n, is := strings.CutSuffix(number, string(letter)); is {
+			number = n
+			for range i + 1 {
+				unit *= 1000
+			}
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit {
+		return errors.New("it is not a size such as 500MB or 20GB")
+	}
+	*s = size(n * unit)
+	return nil
+}
 
 // A since is the beginning of a time on the command line: a span before now, or
 // a moment as RFC 3339 writes it.

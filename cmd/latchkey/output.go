@@ -25,19 +25,23 @@ func writeJSON(w io.Writer, v any) error {
 		return err
 	}
 	var out strings.Builder
-	for _, c := range text.String() {
+	escapeJSON(&out, text.String())
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+func escapeJSON(out *strings.Builder, text string) {
+	for _, c := range text {
 		switch {
 		case c == '\n' || unicode.IsPrint(c):
 			out.WriteRune(c)
 		case c > 0xffff:
 			c -= 0x10000
-			fmt.Fprintf(&out, `\u%04x\u%04x`, 0xd800+(c>>10), 0xdc00+(c&0x3ff))
+			fmt.Fprintf(out, `\u%04x\u%04x`, 0xd800+(c>>10), 0xdc00+(c&0x3ff))
 		default:
-			fmt.Fprintf(&out, `\u%04x`, c)
+			fmt.Fprintf(out, `\u%04x`, c)
 		}
 	}
-	_, err := io.WriteString(w, out.String())
-	return err
 }
 
 // plain escapes what a terminal could take for a command, or would not show.

@@ -13,8 +13,9 @@ import (
 )
 
 type requestCmd struct {
-	Show requestShow `cmd:"" help:"Tell what became of a request, by its X-Request-Id."`
-	List requestList `cmd:"" help:"List requests, newest first."`
+	Show   requestShow   `cmd:"" help:"Tell what became of a request, by its X-Request-Id."`
+	List   requestList   `cmd:"" help:"List requests, newest first."`
+	Export requestExport `cmd:"" help:"Write the records of a time as lines of JSON, newest first."`
 }
 
 type requestShow struct {
@@ -57,12 +58,32 @@ func describeRequest(w io.Writer, r latchkey.Record) {
 	)
 }
 
+// A requestFilter is the flags that select records.
+type requestFilter struct {
+	Team       string           `placeholder:"TEAM" help:"Only this team's: a name, or an ID, also of a deleted team."`
+	Credential string           `placeholder:"ID" help:"Only those that this credential was sent with: key_…, or an API Secret ID."`
+	Status     int              `placeholder:"STATUS" help:"Only those answered with this HTTP status."`
+	Outcome    latchkey.Outcome `placeholder:"OUTCOME" help:"Only this outcome: accepted, denied, unavailable or error."`
+	Method     string           `placeholder:"VERB" help:"Only this HTTP method."`
+	IP         string           `name:"ip" placeholder:"ADDRESS" help:"Only those from this address."`
+	Path       string           `placeholder:"TEXT" help:"Only those with this text in their path."`
+	ClientID   string           `name:"client-id" placeholder:"ID" help:"Only those with this X-Request-Id of the caller's own."`
+	Trace      string           `placeholder:"ID" help:"Only those of this trace: 32 hexadecimal characters."`
+	Since      since            `placeholder:"TIME" help:"Only those since then: a length of time such as 24h or 7d, or a moment (RFC 3339)."`
+	Until      since            `placeholder:"TIME" help:"Only those before then, likewise."`
+}
+
 type requestList struct {
-	Team    string           `placeholder:"TEAM" help:"Only this team's: a name, or an ID, also of a deleted team."`
-	Status  int              `placeholder:"STATUS" help:"Only those answered with this HTTP status."`
-	Outcome latchkey.Outcome `placeholder:"OUTCOME" help:"Only this outcome: accepted, denied, unavailable or error."`
-	Since   since            `placeholder:"TIME" help:"Only those since then: a length of time such as 24h or 7d, or a moment (RFC 3339)."`
-	Limit   int              `default:"100" placeholder:"N" help:"At most so many (1–1000). Default: ${default}."`
+	requestFilter
+	Limit int `default:"100" placeholder:"N" help:"At most so many (1–1000). Default: ${default}."`
+}
+
+// filter is what the flags say, at a moment.
+func (c *requestFilter) filter(now time.Time) admin.RequestFilter {
+	return admin.RequestFilter{
+		Team: c.Team, Credential: c.Credential, Status: c.Status, Outcome: c.Outcome, Method: c.Method, ClientIP: c.IP,
+		Path: c.Path, ClientRequestID: c.ClientID, TraceID: c.Trace, Since: c.Since.from(now), Until: c.Until.from(now),
+	}
 }
 
 // Validate refuses what selects nothing, before anything is opened.
@@ -70,6 +91,10 @@ func (c *requestList) Validate() error {
 	if c.Limit < 1 || c.Limit > 1000 {
 		return usageError("--limit must be between 1 and 1000")
 	}
+	return c.requestFilter.check()
+}
+
+func (c *requestFilter) check() error {
 	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
 		return usageError("--status must be between 100 and 599")
 	}
@@ -83,9 +108,9 @@ func (c *requestList) Validate() error {
 // Run lists records.
 func (c *requestList) Run(s *session) error {
 	return s.call(func(ctx context.Context, api *admin.Client) error {
-		all, err := api.Requests(ctx, admin.RequestFilter{
-			Team: c.Team, Status: c.Status, Outcome: c.Outcome, Since: c.Since.from(time.Now()), Limit: c.Limit,
-		})
+		filter := c.filter(time.Now())
+		filter.Limit = c.Limit
+		all, err := api.Requests(ctx, filter)
 		if err != nil {
 			return withHint(err, "latchkey team list", latchkey.ErrNotFound)
 		}

@@ -27,6 +27,8 @@ const (
 
 	// overlapEvery is how often ends of overlaps are looked for: they are at most 1 s late.
 	overlapEvery = 500 * time.Millisecond
+	// retainEvery is how often old records are looked for.
+	retainEvery = 5 * time.Minute
 	// tombstoneAge is how long dead credentials are remembered.
 	tombstoneAge = 90 * 24 * time.Hour
 )
@@ -50,6 +52,10 @@ type serveCmd struct {
 	Node           string        `env:"LATCHKEY_NODE" placeholder:"NAME" help:"This node's name, in records and rolls. Default: the host's."`
 
 	consoleFlags `embed:""`
+
+	Journal   string `enum:"relaxed,strict" default:"relaxed" env:"LATCHKEY_JOURNAL" placeholder:"MODE" help:"When a response may leave: once its record is safe from the end of the process (relaxed; on disk within a second), or once it is on disk (strict; answers unavailable when it cannot be). Default: ${default}."`
+	Keep      span   `default:"0s" env:"LATCHKEY_KEEP" placeholder:"TIME" help:"Keep records for so long, such as 30d, in whole days. Default: for ever."`
+	KeepBytes size   `default:"0" env:"LATCHKEY_KEEP_BYTES" placeholder:"SIZE" help:"Keep records up to so much, such as 20GB: the oldest days go first. Default: any amount."`
 
 	Drain        time.Duration `default:"10s" env:"LATCHKEY_DRAIN" placeholder:"DURATION" help:"How long requests may go on after SIGTERM. Default: ${default}."`
 	PrintSecrets bool          `help:"On the first start, print the first team's credentials even if standard output is not a terminal."`
@@ -80,10 +86,13 @@ func (c *serveCmd) Run(g *globals) error {
 	}
 	n, err := openNode(ctx, lock, nodeConfig{
 		Data: g.Data, Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
-		Create: true, By: latchkey.System, Logger: logger,
+		Create: true, By: latchkey.System, Logger: logger, Strict: c.Journal == "strict",
 	})
 	if err != nil {
 		return errors.Join(err, sockets.close())
+	}
+	if err := n.store.Retain(ctx, c.retention()); err != nil {
+		return errors.Join(err, sockets.close(), n.Close())
 	}
 	s, err := c.newServer(n, sockets, logger)
 	if err != nil {
@@ -146,6 +155,11 @@ func isLoopback(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
+}
+
+// retention is --keep and --keep-bytes.
+func (c *serveCmd) retention() latchkey.Retention {
+	return latchkey.Retention{Age: time.Duration(c.Keep), Bytes: int64(c.KeepBytes)}
 }
 
 // prefixes reads --trusted-proxies: networks, or single addresses.

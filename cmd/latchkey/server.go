@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"latchkey"
 	"latchkey/admin"
 	"latchkey/contacts"
 	"latchkey/guard"
@@ -35,6 +36,7 @@ type server struct {
 	url      string // of the API, as a caller reaches it
 	api      *http.Server
 	admin    *http.Server
+	keep     latchkey.Retention
 	console  *consoleServer // nil if it is off
 	logger   *slog.Logger
 	requests context.Context // of all requests to the API
@@ -47,7 +49,7 @@ func (c *serveCmd) newServer(n *node, sockets *sockets, logger *slog.Logger) (*s
 	if err != nil {
 		return nil, err
 	}
-	s := &server{node: n, sockets: sockets, url: sockets.url(), logger: logger}
+	s := &server{node: n, sockets: sockets, url: sockets.url(), keep: c.retention(), logger: logger}
 	s.requests, s.breakOff = context.WithCancelCause(context.Background())
 	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	s.api = &http.Server{
@@ -223,9 +225,10 @@ func (s *server) idle(ctx context.Context) bool {
 
 // keepHouse does what comes due: ends of overlaps, and old tombstones.
 func (s *server) keepHouse(ctx context.Context) {
-	overlaps, tombstones := time.NewTicker(overlapEvery), time.NewTicker(24*time.Hour)
+	overlaps, tombstones, records := time.NewTicker(overlapEvery), time.NewTicker(24*time.Hour), time.NewTicker(retainEvery)
 	defer overlaps.Stop()
 	defer tombstones.Stop()
+	defer records.Stop()
 	// A purge may take long, and ends of overlaps must not wait for it; the store stays open until it has ended.
 	var purges sync.WaitGroup
 	defer purges.Wait()
@@ -239,6 +242,8 @@ func (s *server) keepHouse(ctx context.Context) {
 			err = s.node.keyring.EndOverlaps(ctx)
 		case <-tombstones.C:
 			purges.Go(func() { s.purge(ctx) })
+		case <-records.C:
+			err = s.node.store.Retain(ctx, s.keep)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.logger.Error("housekeeping failed; it is tried again", "error", err)

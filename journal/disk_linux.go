@@ -1,0 +1,35 @@
+package journal
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// allocate gives a new file its size, with blocks behind it.
+func allocate(f *os.File, size int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return fill(f, size)
+		default:
+			return err
+		}
+	}
+}
+
+// dataSynced is a file whose Sync leaves out its times.
+type dataSynced struct{ *os.File }
+
+// Sync waits until the data is on disk.
+func (f dataSynced) Sync() error {
+	for {
+		err := unix.Fdatasync(int(f.Fd()))
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

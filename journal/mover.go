@@ -1,0 +1,358 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+const (
+	// restShare is how much longer than its work the mover rests, while the
+	// store is not far behind: a busy processor belongs to the requests.
+	restShare = 5
+	// moveChunk is how much of a segment is read at a time, in bytes.
+	moveChunk = 1 << 20
+	// moveTime bounds one attempt at the store.
+	moveTime = 30 * time.Second
+	// maxRetry is how long the mover waits at most after a failure.
+	maxRetry = 5 * time.Second
+)
+
+// runMover moves ended records to the store, until Close.
+func (j *Journal) runMover() {
+	tick := time.NewTicker(moveEvery)
+	defer tick.Stop()
+	retry := moveEvery
+	for {
+		select {
+		case <-j.stop:
+			return
+		case <-tick.C:
+		case <-j.wakeMover:
+		}
+		for more := true; more && !j.stopping(); {
+			began := time.Now()
+			n, err := j.move(context.Background())
+			j.logMove(err)
+			if err != nil {
+				j.rest(retry)
+				retry = min(2*retry, maxRetry)
+				break
+			}
+			retry = moveEvery
+			if more = n > 0; more && !j.behind() {
+				j.rest(restShare * time.Since(began))
+			}
+		}
+	}
+}
+
+func (j *Journal) stopping() bool {
+	select {
+	case <-j.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (j *Journal) rest(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-j.stop:
+	case <-t.C:
+	}
+}
+
+// behind reports whether the segments are a quarter of what they may be.
+func (j *Journal) behind() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.held() > j.config.MaxBytes/4
+}
+
+// logMove says once that the store fails, and once that it works again.
+func (j *Journal) logMove(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case err != nil && !j.failing.move:
+		j.logger.Error("the store does not take records; they wait in the journal", "error", err)
+	case err == nil && j.failing.move:
+		j.logger.Info("the store takes records again")
+	}
+	j.failing.move = err != nil
+}
+
+// moveAll moves all there is, or as much as ctx allows.
+func (j *Journal) moveAll(ctx context.Context) error {
+	for {
+		if n, err := j.move(ctx); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// move takes one batch to the store. It returns 0 when nothing is left.
+func (j *Journal) move(ctx context.Context) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, moveTime)
+	defer cancel()
+	if err := j.moveGaps(ctx); err != nil {
+		return 0, err
+	}
+	j.mu.Lock()
+	direct := j.direct[:min(len(j.direct), maxBatch):min(len(j.direct), maxBatch)]
+	j.mu.Unlock()
+	if len(direct) > 0 {
+		if err := j.append(ctx, direct); err != nil {
+			return 0, err
+		}
+		j.mu.Lock()
+		j.direct = append([]latchkey.Record(nil), j.direct[len(direct):]...)
+		j.mu.Unlock()
+		return len(direct), nil
+	}
+	return j.moveSegment(ctx)
+}
+
+// moveSegment takes a batch out of the oldest segment, or frees it if there is
+// nothing left in it.
+func (j *Journal) moveSegment(ctx context.Context) (n int, err error) {
+	j.mu.Lock()
+	if len(j.segments) == 0 {
+		j.mu.Unlock()
+		return 0, nil
+	}
+	s, from := j.segments[0], j.moved
+	end, sealed := s.end, s.sealed
+	j.mu.Unlock()
+	if from >= end {
+		if !sealed {
+			return 0, nil
+		}
+		return j.free(s)
+	}
+	list, to, err := j.collect(s, from, end)
+	if err != nil {
+		return 0, err
+	}
+	if len(list) > 0 {
+		if err := j.append(ctx, list); err != nil {
+			return 0, err
+		}
+	}
+	j.mu.Lock()
+	j.moved = to
+	j.mu.Unlock()
+	return max(1, len(list)), nil
+}
+
+var errFull = errors.New("enough")
+
+// collect reads ended records of a segment, a batch at most, and says where it
+// got to. What is damaged is left out.
+func (j *Journal) collect(s *segment, from, end int64) (list []latchkey.Record, to int64, err error) {
+	b, err := s.read(from, min(end, from+moveChunk))
+	if err != nil {
+		// What cannot be read today may be tomorrow; but not for ever.
+		return nil, from, err
+	}
+	last := from+int64(len(b)) >= end
+	walked, _, err := entries(b, s.salt, func(_ int, e *entry) error {
+		if e.kind != kindEnd {
+			return nil
+		}
+		if len(list) == maxBatch {
+			return errFull
+		}
+		r, err := e.record()
+		if err == nil {
+			list = append(list, r)
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errFull):
+		return list, from + int64(walked), nil
+	case last, len(b) == 0:
+		return list, end, nil
+	case walked == 0: // damage, or an entry longer than a chunk: there is none
+		return list, from + int64(len(b)), nil
+	}
+	return list, from + int64(walked), nil
+}
+
+// append gives records to the store. One that it will never take holds up no
+// other.
+func (j *Journal) append(ctx context.Context, list []latchkey.Record) error {
+	err := j.store.AppendRecords(ctx, list)
+	var invalid *latchkey.InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	for i := range list {
+		err := j.store.AppendRecords(ctx, list[i:i+1])
+		if errors.As(err, &invalid) {
+			j.logger.Error("a record cannot be stored", "request_id", list[i].RequestID, "error", err)
+			j.mu.Lock()
+			j.gaps.lose(1, list[i].Time, list[i].Time)
+			j.gaps.end()
+			j.mu.Unlock()
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// free deletes the oldest segment, all of whose ended records are in the store.
+// Records that began there and go on are first carried over.
+func (j *Journal) free(s *segment) (n int, err error) {
+	j.mu.Lock()
+	if s.open > 0 {
+		carried := j.carry(s)
+		j.mu.Unlock()
+		wake(j.wakeWriter)
+		if carried == nil {
+			return 0, nil // they are about to end
+		}
+		<-carried.done
+		j.mu.Lock()
+		if s.open > 0 {
+			j.mu.Unlock()
+			return 0, nil // the disk did not take them: they stay where they are
+		}
+	}
+	j.segments = j.segments[1:]
+	j.moved = segmentHeader
+	j.mu.Unlock()
+	if err := s.remove(); err != nil {
+		return 0, fmt.Errorf("free a segment: %w", err)
+	}
+	return 1, nil
+}
+
+// carry begins the live records of a segment again, in the current one. j.mu is
+// held.
+func (j *Journal) carry(s *segment) (b *batch) {
+	for id, l := range j.live {
+		if l.home == s && !l.ended {
+			b = j.enqueue(kindBegin, id, l)
+		}
+	}
+	return b
+}
+
+// moveGaps gives the gaps that have ended to the store.
+func (j *Journal) moveGaps(ctx context.Context) error {
+	j.mu.Lock()
+	list := j.gaps.closed()
+	j.mu.Unlock()
+	for _, g := range list {
+		if err := j.store.AddGap(ctx, g); err != nil {
+			return err
+		}
+		j.mu.Lock()
+		j.gaps.forget(g)
+		j.mu.Unlock()
+		wake(j.wakeWriter)
+	}
+	return nil
+}
+
+// takeIn opens the segments that a process left behind. It returns the records
+// whose responses never ended.
+func (j *Journal) takeIn() (orphans []latchkey.Record, err error) {
+	paths, err := segmentsIn(j.config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	begun := make(map[uuid.UUID]place)
+	for _, path := range paths {
+		s, err := openSegment(path)
+		if errors.Is(err, errNoSegment) {
+			// It was killed while it made it: nothing was in it.
+			j.logger.Warn("a segment of the journal was never begun, and is set aside", "segment", path)
+			if err := setAside(path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		j.next = max(j.next, s.sequence+1)
+		if err := j.index(s, begun); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		if s.end == segmentHeader {
+			if err := s.remove(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		j.segments = append(j.segments, s)
+	}
+	for id, p := range begun {
+		r, err := p.segment.recordAt(p.offset, p.segment.end)
+		if err != nil {
+			j.logger.Error("a record in the journal is damaged", "error", err)
+			continue
+		}
+		j.live[id] = &live{record: r, home: p.segment}
+		p.segment.open++
+		orphans = append(orphans, unended(r))
+	}
+	return orphans, nil
+}
+
+// A place is where an entry is.
+type place struct {
+	segment *segment
+	offset  int64
+}
+
+// index finds what is in a segment, and cuts off what a kill left half written.
+func (j *Journal) index(s *segment, begun map[uuid.UUID]place) error {
+	b, err := s.read(segmentHeader, max(s.end, segmentHeader))
+	if err != nil {
+		return err
+	}
+	end, damaged, err := entries(b, s.salt, func(offset int, e *entry) error {
+		at := segmentHeader + int64(offset)
+		if e.kind == kindBegin {
+			begun[e.id] = place{s, at}
+			return nil
+		}
+		r, err := e.record()
+		if err != nil {
+			return nil
+		}
+		delete(begun, e.id)
+		s.index[e.id] = uint32(at)
+		if r.Outcome == latchkey.OutcomeAccepted && r.CredentialID != "" && r.Time.After(j.used[r.CredentialID]) {
+			j.used[r.CredentialID] = r.Time
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.end = segmentHeader + int64(end)
+	if damaged > 0 {
+		j.logger.Warn("the journal was torn when the process ended, and is repaired: what is damaged is left out",
+			"segment", s.path, "bytes", damaged)
+	}
+	if err := s.file.Truncate(s.end); err != nil {
+		j.logger.Warn("the rest of a segment cannot be cut off", "segment", s.path, "error", err)
+	}
+	return nil
+}
