@@ -34,10 +34,11 @@ const (
 	// syncEvery is what a power cut can take at most: half of the second that
 	// is promised.
 	syncEvery = 500 * time.Millisecond
-	// stallTime is how long a response waits for a disk that hangs.
-	stallTime = 100 * time.Millisecond
+	// stallTime is how long a response waits for a disk that hangs. It is long,
+	// because a processor that is busy must not look like one.
+	stallTime = time.Second
 	// strictTime is the same where it must not leave without its record.
-	strictTime = time.Second
+	strictTime = 2 * time.Second
 	// retryEvery is how long after a failure the disk is asked again.
 	retryEvery = 100 * time.Millisecond
 	// maxPending bounds what waits for a disk that hangs, in bytes.
@@ -302,6 +303,9 @@ func (j *Journal) Close(ctx context.Context) error {
 	j.mu.Unlock()
 	close(j.finish)
 	j.writers.Wait()
+	j.mu.Lock()
+	j.gaps.end() // its count is exact
+	j.mu.Unlock()
 	callersErr := j.callers.Close(ctx)
 	moveErr := j.moveAll(ctx)
 	j.mu.Lock()
@@ -340,5 +344,10 @@ func (j *Journal) closeFiles() error {
 		errs = append(errs, j.spare.remove())
 	}
 	j.segments, j.spare = nil, nil
+	for offset, slot := range j.gaps.changes() {
+		if _, err := j.gaps.file.WriteAt(slot[:], offset); err != nil {
+			errs = append(errs, fmt.Errorf("write the gaps: %w", err))
+		}
+	}
 	return errors.Join(append(errs, j.gaps.close())...)
 }

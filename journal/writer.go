@@ -341,7 +341,7 @@ func (j *Journal) logWrite(err error) {
 // runKeeper syncs what was written, keeps a segment ready, and looks after the
 // writer, until Close.
 func (j *Journal) runKeeper() {
-	look, sync := time.NewTicker(stallTime/2), time.NewTicker(syncEvery)
+	look, sync := time.NewTicker(stallTime/10), time.NewTicker(syncEvery)
 	defer look.Stop()
 	defer sync.Stop()
 	for {
