@@ -1,12 +1,13 @@
-# make run    the server on this machine, with data in ./latchkey-data
-# make test   everything that must hold; installs what it needs on Debian
-# make bench  what a decision costs
-# make fuzz   each fuzz target for FUZZTIME
+# make run      the server on this machine, with data in ./latchkey-data
+# make test     everything that must hold; installs what it needs on Debian
+# make bench    what a decision costs
+# make fuzz     each fuzz target for FUZZTIME
+# make torture  a million requests while the server is killed twenty times
 
 GO       ?= go
 FUZZTIME ?= 20s
 
-.PHONY: run build test bench fuzz setup
+.PHONY: run build test bench fuzz torture setup
 
 run:
 	$(GO) run ./cmd/latchkey serve
@@ -27,7 +28,10 @@ test: setup
 	$(GO) test -run Alloc . ./jwt
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client
+	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./cmd/latchkey
 
 fuzz:
 	scripts/fuzz $(FUZZTIME)
+
+torture:
+	LATCHKEY_TORTURE=1000000 $(GO) test -timeout 60m -run TestNothingIsLostToKills -v ./cmd/latchkey

@@ -129,6 +129,12 @@ func (x *exchange) begin(status int) error {
 // refuse answers in place of an answer that could not be recorded.
 func (x *exchange) refuse(err error) {
 	x.refused, x.answered = true, true
+	h := x.server.Header()
+	for name := range h {
+		if name != headerRequestID {
+			delete(h, name)
+		}
+	}
 	x.guard.Problems.Write(x.server, x.request, err)
 	// A handler that hears of it may break off, and the connection with it.
 	_ = http.NewResponseController(x.server).Flush()
