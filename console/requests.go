@@ -241,7 +241,11 @@ func (v *visit) request() (answer, error) {
 	}
 	r, err := v.Records.Record(v.ctx(), id)
 	support := v.user.Role == latchkey.RoleSupport
+	var notKept *latchkey.NotKeptError
 	switch {
+	case support && errors.As(err, &notKept): // to a team it would tell whether another's request is there
+		page := missingPage{id, "It may have been there all the same: " + notKept.Gap.String() + "."}
+		return answer{status: http.StatusNotFound, page: "missing", title: "No such request", data: page}, nil
 	case errors.Is(err, latchkey.ErrNotFound):
 	case err != nil:
 		return answer{}, err
