@@ -363,7 +363,7 @@ func TestDataDirectory(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "new", "data")
 	p := startServer(t, data)
 	for path, mode := range map[string]fs.FileMode{
-		"": 0o700, "keyset.json": 0o600, "latchkey.db": 0o600, "records.db": 0o600, "latchkey.lock": 0o600, "latchkey.sock": 0o600,
+		"": 0o700, "keyset.json": 0o600, "latchkey.db": 0o600, "records.db": 0o600, "latchkey.lock": 0o600, "latchkey.sock": 0o600, "records": 0o700, "journal": 0o700,
 	} {
 		info, err := os.Stat(filepath.Join(data, path))
 		if err != nil || info.Mode().Perm() != mode {
