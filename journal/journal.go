@@ -36,7 +36,7 @@ const (
 	syncEvery = 500 * time.Millisecond
 	// stallTime is how long a response waits for a disk that hangs. It is long,
 	// because a processor that is busy must not look like one.
-	stallTime = time.Second
+	stallTime = 2 * time.Second
 	// strictTime is the same where it must not leave without its record.
 	strictTime = 2 * time.Second
 	// retryEvery is how long after a failure the disk is asked again.
@@ -97,6 +97,8 @@ type Journal struct {
 	gaps     *gaps
 	pending  *batch        // what the writer takes next
 	writing  *batch        // what the writer is at
+	bytes    []byte        // of a batch that is done, for the one after next
+	items    []item        // likewise
 	since    time.Time     // since when
 	stalled  chan struct{} // closed while the writer hangs
 	moved    int64         // offset in the oldest segment behind which nothing was moved
@@ -104,6 +106,7 @@ type Journal struct {
 	retryAt  time.Time     // no segment is made before
 	next     uint64        // sequence of the next segment
 	closed   bool
+	unnamed  bool // the names of new segments are not yet synced
 
 	failing struct{ write, sync, move, full bool } // what was said in the log; of mu
 

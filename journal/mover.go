@@ -160,7 +160,6 @@ var errFull = errors.New("enough")
 func (j *Journal) collect(s *segment, from, end int64) (list []latchkey.Record, to int64, err error) {
 	b, err := s.read(from, min(end, from+moveChunk))
 	if err != nil {
-		// What cannot be read today may be tomorrow; but not for ever.
 		return nil, from, err
 	}
 	last := from+int64(len(b)) >= end

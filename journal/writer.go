@@ -69,6 +69,8 @@ func (j *Journal) writeBatch() {
 	b := j.pending
 	if len(b.items) > 0 {
 		j.pending = newBatch()
+		j.pending.bytes, j.pending.items = j.bytes, j.items
+		j.bytes, j.items = nil, nil
 	} else {
 		b = newBatch() // only the gaps have changed, if anything
 	}
@@ -96,6 +98,10 @@ func (j *Journal) writeBatch() {
 	close(b.done)
 	j.mu.Lock()
 	j.writing = nil
+	if cap(b.bytes) > cap(j.bytes) && cap(b.bytes) <= moveChunk {
+		clear(b.items)
+		j.bytes, j.items = b.bytes[:0], b.items[:0]
+	}
 	select {
 	case <-j.stalled:
 		j.stalled = make(chan struct{})
@@ -217,19 +223,32 @@ func (j *Journal) makeSpare() error {
 	j.next++
 	j.mu.Unlock()
 	s, err := newSegment(j.config.Dir, sequence, j.config.SegmentSize, j.config.create)
-	if err == nil {
-		err = syncDir(j.config.Dir)
-	}
 	j.mu.Lock()
 	switch {
 	case err != nil:
 		j.retryAt = time.Now().Add(retryEvery)
-	case j.spare == nil:
-		j.spare = s
+		return err
+	case j.spare != nil:
+		return s.remove() // another was faster
+	}
+	j.spare, j.unnamed = s, true
+	return nil
+}
+
+// syncNames makes the names of new segments durable.
+func (j *Journal) syncNames() error {
+	j.mu.Lock()
+	unnamed := j.unnamed
+	j.unnamed = false
+	j.mu.Unlock()
+	if !unnamed {
 		return nil
 	}
-	if s != nil { // another was faster, or its name may not last
-		err = errors.Join(err, s.remove())
+	err := syncDir(j.config.Dir)
+	if err != nil {
+		j.mu.Lock()
+		j.unnamed = true
+		j.mu.Unlock()
 	}
 	return err
 }
@@ -248,6 +267,7 @@ func (j *Journal) abandon(s *segment) {
 // syncBatch waits until a batch is on disk. What is not, is not written.
 func (j *Journal) syncBatch(b *batch) {
 	failed := make(map[*segment]bool)
+	nameless := j.syncNames()
 	for i := range b.items {
 		s := b.items[i].segment
 		if s == nil {
@@ -255,7 +275,7 @@ func (j *Journal) syncBatch(b *batch) {
 		}
 		bad, known := failed[s]
 		if !known {
-			if err := s.file.Sync(); err != nil {
+			if err := errors.Join(nameless, s.file.Sync()); err != nil {
 				// The kernel may have forgotten what it could not write: the
 				// next time it would say that all is well.
 				b.err = fmt.Errorf("sync the journal: %w", err)
@@ -341,7 +361,7 @@ func (j *Journal) logWrite(err error) {
 // runKeeper syncs what was written, keeps a segment ready, and looks after the
 // writer, until Close.
 func (j *Journal) runKeeper() {
-	look, sync := time.NewTicker(stallTime/10), time.NewTicker(syncEvery)
+	look, sync := time.NewTicker(stallTime/20), time.NewTicker(syncEvery)
 	defer look.Stop()
 	defer sync.Stop()
 	for {
@@ -387,7 +407,7 @@ func (j *Journal) syncSegments() {
 		}
 	}
 	j.mu.Unlock()
-	var failed error
+	failed := j.syncNames()
 	for _, s := range dirty {
 		if err := s.file.Sync(); err != nil {
 			failed = fmt.Errorf("sync %s: %w", s.path, err)

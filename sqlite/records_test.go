@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -89,4 +91,102 @@ func planOf(t *testing.T, d *day, query string, args ...any) (plan []string, err
 		plan = append(plan, step)
 	}
 	return plan, rows.Err()
+}
+
+// TestLastUsedAfterKill: a process that wrote the day and was killed before it
+// gathered when credentials were last used loses nothing.
+func TestLastUsedAfterKill(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	r := latchkey.Record{RequestID: uuid.Must(uuid.NewV7()).String(), Time: time.Now(), CredentialID: "key", Outcome: latchkey.OutcomeAccepted}
+	if err := s.AppendRecords(t.Context(), []latchkey.Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.records.write.ExecContext(t.Context(), `DELETE FROM last_used`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, dir)
+	if used, err := s.LastUsed(t.Context(), []string{"key"}); err != nil || len(used) != 1 {
+		t.Errorf("the last use is gathered when the store is opened: %v, %v", used, err)
+	}
+}
+
+// TestDaysStayBounded: however many days are asked for, few files stay open, and
+// a file that is read is not removed.
+func TestDaysStayBounded(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	var ids []string
+	for age := range 2 * maxOpenDays {
+		id := idAt(time.Now().Add(-time.Duration(age)*24*time.Hour).UnixMilli(), 0x77)
+		ids = append(ids, id.String())
+		if err := s.AppendRecords(t.Context(), []latchkey.Record{{RequestID: id.String(), Time: time.Now()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range ids {
+		if _, err := s.Record(t.Context(), id); err != nil {
+			t.Errorf("a record of each day is found: %v", err)
+		}
+	}
+	if len(s.days.open) > maxOpenDays {
+		t.Errorf("%d files are open, must be at most %d", len(s.days.open), maxOpenDays)
+	}
+	oldest := uuid.MustParse(ids[len(ids)-1])
+	err := s.days.with(t.Context(), dayOf(oldest), false, func(d *day) error {
+		if err := s.Retain(t.Context(), latchkey.Retention{Age: 48 * time.Hour}); err != nil {
+			return err
+		}
+		if list, err := d.query(t.Context(), `WHERE TRUE`); err != nil || len(list) != 1 {
+			t.Errorf("a file that is read stays while it is: %d records, %v", len(list), err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Retain(t.Context(), latchkey.Retention{Age: 48 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if numbers, err := s.days.numbers(); err != nil || len(numbers) > 4 {
+		t.Errorf("%d days are left of two, %v", len(numbers), err)
+	}
+}
+
+// TestStrangersWords: a stranger who sends another path and user agent each time
+// fills the file, but neither its words nor the memory; and all of it is found.
+func TestStrangersWords(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	var batch []latchkey.Record
+	now := time.Now()
+	for i := range maxWords + 500 {
+		id := idAt(now.UnixMilli(), 0x77)
+		id[14], id[15] = byte(i>>8), byte(i)
+		batch = append(batch, latchkey.Record{RequestID: id.String(), Time: fromMicros(now.UnixMicro()), Path: "/" + strconv.Itoa(i), UserAgent: strconv.Itoa(i), ClientIP: "192.0.2.1"})
+	}
+	if err := s.AppendRecords(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []latchkey.Record{batch[0], batch[maxWords-1], batch[maxWords], batch[len(batch)-1]} {
+		if got, err := s.Record(t.Context(), r.RequestID); err != nil || got != r {
+			t.Errorf("a text without a number is kept as it is: %+v, %v", got, err)
+		}
+		list, err := s.Records(t.Context(), latchkey.RecordQuery{Path: r.Path + "", ClientIP: "192.0.2.1", Limit: 10_000})
+		if err != nil || !slices.ContainsFunc(list, func(o latchkey.Record) bool { return o == r }) {
+			t.Errorf("a text without a number is searched: %v", err)
+		}
+	}
+	err := s.days.with(t.Context(), dayOf(uuid.MustParse(batch[0].RequestID)), false, func(d *day) error {
+		var words int
+		err := d.read.QueryRowContext(t.Context(), `SELECT count(*) FROM words`).Scan(&words)
+		if words > 2*maxWords+10 {
+			t.Errorf("%d words, must be at most %d of a kind", words, maxWords)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
