@@ -21,8 +21,13 @@ import (
 // slices of a second, and gives the share of the throughput that is left. The
 // callers run on the same processors.
 func BenchmarkJournal(b *testing.B) {
-	n, err := openNode(b.Context(), nodeConfig{
-		Data: filepath.Join(b.TempDir(), "data"), Create: true, By: latchkey.System, Logger: slog.New(slog.DiscardHandler),
+	data := filepath.Join(b.TempDir(), "data")
+	lock, err := claimDir(b.Context(), data, true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n, err := openNode(b.Context(), lock, nodeConfig{
+		Data: data, Create: true, By: latchkey.System, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)

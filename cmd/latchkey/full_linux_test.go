@@ -92,7 +92,7 @@ func TestJournalDiskFull(t *testing.T) {
 	}
 	look("at once")
 	p.kill()
-	p = startServer(t, data)
+	startServer(t, data)
 	look("after a kill")
 }
 

@@ -130,7 +130,11 @@ func TestNothingIsLostToKills(t *testing.T) {
 // lookUpAll looks every ID up where no server runs.
 func lookUpAll(t *testing.T, data string, ids []string) (missing, unended int) {
 	t.Helper()
-	n, err := openNode(t.Context(), nodeConfig{Data: data, Logger: slog.New(slog.DiscardHandler)})
+	lock, err := claimDir(t.Context(), data, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNode(t.Context(), lock, nodeConfig{Data: data, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
