@@ -159,6 +159,7 @@ func Open(ctx context.Context, c Config) (*Journal, error) {
 	j.writers.Go(j.runWriter)
 	j.movers.Go(j.runMover)
 	j.movers.Go(j.runKeeper)
+	j.movers.Go(j.runWatch)
 	for _, r := range orphans {
 		j.End(r)
 	}

@@ -358,11 +358,24 @@ func (j *Journal) logWrite(err error) {
 	j.failing.write = err != nil
 }
 
-// runKeeper syncs what was written, keeps a segment ready, and looks after the
-// writer, until Close.
-func (j *Journal) runKeeper() {
-	look, sync := time.NewTicker(stallTime/20), time.NewTicker(syncEvery)
+// runWatch looks after the writer, until Close. It asks nothing of the disk, so
+// that it goes on when that hangs.
+func (j *Journal) runWatch() {
+	look := time.NewTicker(stallTime / 20)
 	defer look.Stop()
+	for {
+		select {
+		case <-j.stop:
+			return
+		case <-look.C:
+			j.lookAfterWriter()
+		}
+	}
+}
+
+// runKeeper syncs what was written, and keeps a segment ready, until Close.
+func (j *Journal) runKeeper() {
+	sync := time.NewTicker(syncEvery)
 	defer sync.Stop()
 	for {
 		select {
@@ -372,8 +385,6 @@ func (j *Journal) runKeeper() {
 			j.mu.Lock()
 			_ = j.makeSpare() // the writer will say so if it is missing
 			j.mu.Unlock()
-		case <-look.C:
-			j.lookAfterWriter()
 		case <-sync.C:
 			j.syncSegments()
 		}
