@@ -1,0 +1,142 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The bounds of a lease, and what it is by default.
+const (
+	MinLease     = 200 * time.Millisecond
+	MaxLease     = time.Minute
+	DefaultLease = 3 * time.Second
+)
+
+// A Registration is a node's entry in the database that it shares with others.
+// Whoever changes something waits for each registered node. A registration is
+// one incarnation of a node: it is never taken up again by another.
+type Registration struct {
+	ID      string        // random, never used twice
+	Node    string        // the node's name
+	Address string        // where others reach its API, a URL; may be empty
+	Version string        // of its software
+	Lease   time.Duration // [MinLease] … [MaxLease]; fixed for the registration's life
+	StaleOK time.Duration // for how long after its lease the node may answer; 0: not at all
+
+	Applied  Revision  // the node's memory holds all changes up to this one; 0: it has said nothing yet
+	Renewals int64     // how often it was renewed: one that stands still is not being renewed
+	Renewed  time.Time // when last, by the database's clock; for people: nothing is decided by it
+}
+
+// A Position is a point in a database's history: a revision, and the change
+// that made it. A database that has the revision by another change, or not at
+// all, has another history: a backup was restored, or a standby promoted that
+// had fallen behind.
+type Position struct {
+	Revision Revision
+	ChangeID string
+}
+
+// A Renewal asks for a lease, and for what changed.
+type Renewal struct {
+	ID      string   // of the registration
+	Applied Position // what the node's memory holds, and where the changes begin; zero: nothing
+	Known   Position // what the node knew before it was started; zero: nothing
+}
+
+// Renewed is what a renewal brings.
+type Renewed struct {
+	Changes Changes // after what was applied, or everything; see [Changes]
+
+	// Acceptances are the IDs of all acceptances of this database's history;
+	// see [LeaseStore.AcceptHistory].
+	Acceptances []string
+}
+
+// A LeaseStore is what the nodes of a cluster share beside the credentials. Each
+// method is one round trip. An error says "could not find out", but for those
+// that are named.
+//
+// What a method writes is durable when it returns, by whatever the database
+// promises of a commit (its standbys, too), unless the method says otherwise. A
+// commit that came with a warning counts as none.
+type LeaseStore interface {
+	// Register adds a registration. Applied and Renewals begin at 0. An ID that
+	// is there already is [ErrConflict].
+	Register(ctx context.Context, r Registration) error
+
+	// Renew counts the registration's renewals up, records what was applied, and
+	// returns what changed since, in one transaction and from one snapshot,
+	// which is taken after the call began.
+	//
+	// A registration that is not there is [ErrNotRegistered]. A position, of
+	// the two given, that is not in the database's history is
+	// [*AnotherHistoryError]. In both cases nothing is written.
+	Renew(ctx context.Context, r Renewal) (Renewed, error)
+
+	// Acknowledge records what was applied since. It fails as Renew does, and
+	// need not be durable: losing it delays a change, and no more. It never
+	// records less than was recorded before.
+	Acknowledge(ctx context.Context, id string, applied Position) error
+
+	// Deregister removes a registration, if it is there.
+	Deregister(ctx context.Context, id string) error
+
+	// Registrations returns all registrations, by the name of their node.
+	Registrations(ctx context.Context) ([]Registration, error)
+
+	// Reap removes a registration if it was renewed just so often. If it was
+	// renewed since, or is not there, that is [ErrConflict].
+	Reap(ctx context.Context, id string, renewals int64) error
+
+	// AcceptHistory says that the database's history is the right one, whatever
+	// nodes remember: it adds an acceptance, under a new random ID, and an event
+	// to the audit. It does not move the revision.
+	AcceptHistory(ctx context.Context, by Actor) error
+
+	// Listen calls hint when it has begun to listen, and after any change that
+	// was committed from then on, sooner or later or not at all: nothing may
+	// depend on it. It returns when ctx ends or the connection fails.
+	Listen(ctx context.Context, hint func()) error
+}
+
+// ErrNotRegistered: the registration was removed.
+var ErrNotRegistered = errors.New("this node's registration is gone")
+
+// An AnotherHistoryError says that the database does not have a change that the
+// node has applied. Nobody can say which credentials are alive until a person
+// has looked: see [LeaseStore.AcceptHistory].
+type AnotherHistoryError struct {
+	Missing     Position // what the database does not have
+	Current     Position // where it stands instead
+	Acceptances []string // as in [Renewed]
+}
+
+// Error says which change is missing.
+func (e *AnotherHistoryError) Error() string {
+	return fmt.Sprintf("the database has another history: it stands at revision %d and does not have the change %s that made revision %d",
+		e.Current.Revision, e.Missing.ChangeID, e.Missing.Revision)
+}
+
+// A HandIn says how far a node has handed in its records.
+type HandIn struct {
+	Node  string
+	Until time.Time // all its records of responses that ended before are in the store
+}
+
+// A HandInStore is the part of a record store that nodes share: it tells a
+// record that is not there from one that is not there yet.
+type HandInStore interface {
+	// HandIn says that a node's records up to a time are in the store. It never
+	// goes back.
+	HandIn(ctx context.Context, h HandIn) error
+
+	// HandIns returns the latest of each node, by name. A node that handed in
+	// everything and stopped is not among them; see ForgetHandIn.
+	HandIns(ctx context.Context) ([]HandIn, error)
+
+	// ForgetHandIn is called by a node that has handed in everything and stops.
+	ForgetHandIn(ctx context.Context, node string) error
+}
