@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"latchkey"
@@ -73,7 +72,7 @@ func (v *visit) roll() (answer, error) {
 		return v.rollPage(http.StatusUnprocessableEntity, newIntent(), v.field("keep"), "This is not your team’s name. Type it as it stands there.")
 	}
 	team := v.holding.Team.ID
-	result, err := v.deeds.once(v.deedKey("roll"), v.now(), func() (deed, error) {
+	result, err := v.deeds.once(v.ctx(), v.deedKey("roll"), v.now(), func() (deed, error) {
 		view, s, err := v.Keyring.RollKeyFrom(v.ctx(), team, v.field("key"), overlap, v.actor())
 		return deed{id: view.KeyID, settlement: s, value: view.APIKey}, err
 	})
@@ -114,7 +113,7 @@ func (v *visit) changed(words string) (answer, error) {
 // createSecret makes another API secret, once for each form.
 func (v *visit) createSecret() (answer, error) {
 	team := v.holding.Team.ID
-	result, err := v.deeds.once(v.deedKey("secret"), v.now(), func() (deed, error) {
+	result, err := v.deeds.once(v.ctx(), v.deedKey("secret"), v.now(), func() (deed, error) {
 		id, value, s, err := v.Keyring.CreateSecret(v.ctx(), team, v.actor())
 		return deed{id: id, settlement: s, value: value}, err
 	})
@@ -219,61 +218,4 @@ func (v *visit) ended(title, words string, s latchkey.Settlement) answer {
 // session, names the same.
 func (v *visit) deedKey(what string) string {
 	return strings.Join([]string{what, v.user.ID, v.sessions.Token(v.ctx()), v.field("key"), v.field("intent")}, "\x00")
-}
-
-// A deed is what became of a form. The value is only for the one whose request
-// did it: it is not kept.
-type deed struct {
-	id         string
-	settlement latchkey.Settlement
-	value      latchkey.Secret
-}
-
-// deeds remembers what was done lately, so that the same form does it once. The
-// zero value works.
-type deeds struct {
-	mu   sync.Mutex
-	done map[string]*pending
-}
-
-type pending struct {
-	at    time.Time
-	ready chan struct{}
-	deed  deed
-	err   error
-}
-
-// deedTime is how long a form that is sent again is recognised.
-const deedTime = 10 * time.Minute
-
-// once does a deed, or returns what became of it when it was done before. One
-// that failed may be tried again.
-func (d *deeds) once(key string, now time.Time, do func() (deed, error)) (deed, error) {
-	d.mu.Lock()
-	if before, ok := d.done[key]; ok {
-		d.mu.Unlock()
-		<-before.ready
-		return before.deed, before.err
-	}
-	p := &pending{at: now, ready: make(chan struct{})}
-	if d.done == nil {
-		d.done = make(map[string]*pending)
-	}
-	for k, old := range d.done {
-		if now.Sub(old.at) > deedTime {
-			delete(d.done, k)
-		}
-	}
-	d.done[key] = p
-	d.mu.Unlock()
-
-	result, err := do()
-	p.deed, p.err = deed{id: result.id, settlement: result.settlement}, err
-	if err != nil {
-		d.mu.Lock()
-		delete(d.done, key)
-		d.mu.Unlock()
-	}
-	close(p.ready)
-	return result, err
 }
