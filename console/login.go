@@ -131,8 +131,7 @@ func (v *visit) askProof() (answer, error) {
 		case err != nil:
 			return answer{}, err
 		case ok:
-			v.prove()
-			return answer{}, nil
+			return answer{}, v.prove()
 		default:
 			if err := v.note(latchkey.ActionLoginFailed, v.user.TeamID, v.user.ID, "wrong password, asked for again"); err != nil {
 				return answer{}, err

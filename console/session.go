@@ -2,8 +2,11 @@ package console
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -16,11 +19,13 @@ import (
 // loopback without TLS.
 const cookieName = "__Host-latchkey"
 
-// What a session holds.
+// What a session holds. It is written once, when it begins, and never over: a
+// request that ends after the session was ended, on this node or another, finds
+// nothing to bring back.
 const (
 	sessionUser  = "user"  // the user's ID
 	sessionEpoch = "epoch" // of the user, when the session began
-	sessionProof = "proof" // when the password was last typed, unix seconds
+	sessionBegan = "began" // when the password was typed for it, unix seconds
 	sessionEmail = "email" // for the audit, of one who was removed
 	sessionTeam  = "team"
 )
@@ -67,6 +72,9 @@ func (v *visit) loadSession() error {
 	user, err := v.Users.User(ctx, v.sessions.GetString(ctx, sessionUser))
 	if err == nil && user.Epoch == v.sessions.GetInt64(ctx, sessionEpoch) {
 		v.user = user
+		if err := v.loadProof(); err != nil {
+			return err
+		}
 		return v.loadTeam()
 	}
 	if err != nil && !errors.Is(err, latchkey.ErrNotFound) {
@@ -104,19 +112,46 @@ func (v *visit) begin(user latchkey.User) error {
 	v.sessions.Put(ctx, sessionEpoch, user.Epoch)
 	v.sessions.Put(ctx, sessionEmail, user.Email)
 	v.sessions.Put(ctx, sessionTeam, user.TeamID)
-	v.prove()
-	v.user, v.known = user, false
+	v.sessions.Put(ctx, sessionBegan, v.now().Unix())
+	v.user, v.proof = user, v.now()
 	return nil
 }
 
-// prove notes that the password was typed just now.
-func (v *visit) prove() { v.sessions.Put(v.ctx(), sessionProof, v.now().Unix()) }
+// prove notes that the password was typed just now: beside the session, and
+// worth nothing without it.
+func (v *visit) prove() error {
+	now := v.now()
+	v.proof = now
+	return v.Sessions.CommitCtx(v.ctx(), v.proofToken(), []byte(strconv.FormatInt(now.Unix(), 10)), now.Add(proofTime))
+}
+
+// loadProof finds out when the password was last typed.
+func (v *visit) loadProof() error {
+	v.proof = time.Unix(v.sessions.GetInt64(v.ctx(), sessionBegan), 0)
+	if v.proven(0) {
+		return nil
+	}
+	data, found, err := v.Sessions.FindCtx(v.ctx(), v.proofToken())
+	if err != nil || !found {
+		return err
+	}
+	typed, err := strconv.ParseInt(string(data), 10, 64)
+	v.proof = time.Unix(typed, 0)
+	return err
+}
+
+// proofToken is where the proof of this session is kept: like the session's own
+// place, a digest lets nobody in.
+func (v *visit) proofToken() string {
+	sum := sha256.Sum256([]byte("proof of " + v.sessions.Token(v.ctx())))
+	return "proof " + base64.RawURLEncoding.EncodeToString(sum[:])
+}
 
 // proven reports whether the password was typed so lately that it will stand
 // for a while yet.
 func (v *visit) proven(forAWhile time.Duration) bool {
-	age := v.now().Sub(time.Unix(v.sessions.GetInt64(v.ctx(), sessionProof), 0))
-	return age >= 0 && age+forAWhile < proofTime
+	age := v.now().Sub(v.proof)
+	return age > -time.Second && age+forAWhile < proofTime
 }
 
 // saveSession writes what became of the session, and its cookie.
@@ -129,9 +164,6 @@ func (v *visit) saveSession(w http.ResponseWriter) error {
 	case scs.Destroyed:
 		cookie.MaxAge = -1
 	case scs.Modified:
-		if ended, err := v.endedMeanwhile(); err != nil || ended {
-			return err
-		}
 		token, _, err := v.sessions.Commit(ctx)
 		if err != nil {
 			return err
@@ -140,14 +172,4 @@ func (v *visit) saveSession(w http.ResponseWriter) error {
 	}
 	http.SetCookie(w, &cookie)
 	return nil
-}
-
-// endedMeanwhile reports whether the session was ended by another request while
-// this one was under way: to write it would bring it back.
-func (v *visit) endedMeanwhile() (bool, error) {
-	if !v.known {
-		return false, nil // it is new
-	}
-	ctx, err := v.sessions.Load(context.Background(), v.sessions.Token(v.ctx()))
-	return err == nil && !v.sessions.Exists(ctx, sessionUser), err
 }

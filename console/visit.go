@@ -23,6 +23,7 @@ type visit struct {
 	holding latchkey.Holding // the user's team; zero for support
 	loaded  bool             // the session was looked at
 	known   bool             // there was one, even if its user is nobody now
+	proof   time.Time        // when the password was last typed
 }
 
 // An answer is what a visit is answered with: a page, or the way to one.
