@@ -61,6 +61,8 @@ func (v *visit) checkOrigin() error {
 	site, origin := v.r.Header.Get("Sec-Fetch-Site"), v.r.Header.Get("Origin")
 	switch {
 	case v.cross.Check(v.r) != nil,
+		// An origin that is trusted, our own, outweighs this in net/http.
+		site != "" && site != "same-origin" && site != "none",
 		site == "" && origin == "",
 		origin == "null" && site != "same-origin",
 		len(v.r.Header.Values("Origin")) > 1, len(v.r.Header.Values("Sec-Fetch-Site")) > 1:
