@@ -59,6 +59,11 @@ var errUnrecorded = errors.New("the answer cannot be recorded, and is withheld")
 
 // writeHeader sends an informational response, or begins the final one.
 func (x *exchange) writeHeader(status int) {
+	if status == http.StatusContinue && x.proxied {
+		// The server says it too, when the caller's body is first read, and
+		// which of the two comes first is chance.
+		return
+	}
 	final := status >= 200 || status == http.StatusSwitchingProtocols
 	if status >= 100 && status <= 999 && !x.answered {
 		x.stamp()
