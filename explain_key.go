@@ -60,7 +60,7 @@ func (e *Explanation) explainKey(q *Question, value string) Explanation {
 		e.Verdict, e.Reason = VerdictPasses, ReasonOK
 		return *e
 	case ReasonKeyRolled:
-		return e.fail(ReasonKeyRolled, strings.TrimSpace("This API key is dead. "+known.Words), "Use the team's current API key ("+currentKey+").")
+		return e.fail(ReasonKeyRolled, strings.TrimSpace(deadKey+known.Words), "Use the team's current API key ("+currentKey+").")
 	case ReasonTeamDisabled:
 		return e.fail(ReasonTeamDisabled, "The team of this API key is disabled or deleted.", "Ask whoever runs the API.")
 	}

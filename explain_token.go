@@ -27,7 +27,7 @@ func (e *Explanation) explainToken(q *Question, compact string) Explanation {
 		mistake, mend := unknownIssuer(q, id)
 		return e.fail(ReasonSecretUnknown, strings.TrimSpace(mistake+" "+known.Words), mend)
 	case ReasonSecretRevoked:
-		return e.fail(ReasonSecretRevoked, strings.TrimSpace("The API secret that iss names is revoked. "+known.Words),
+		return e.fail(ReasonSecretRevoked, strings.TrimSpace(deadSecret+known.Words),
 			"Sign with a live API secret (Settings → Integrations, or latchkey secret list TEAM).")
 	case ReasonTeamDisabled:
 		return e.fail(ReasonTeamDisabled, "The team of the API secret is disabled or deleted.", "Ask whoever runs the API.")

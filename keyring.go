@@ -48,7 +48,7 @@ type Replica interface {
 type Found struct {
 	Credential *Credential // nil: there is none, alive or dead
 	Team       *Team       // of the credential
-	Key        *jwt.Key    // of a live API secret: what its tokens are checked with
+	Key        *jwt.Key    // of a live API secret: what its tokens are checked with; nil if it could not be opened
 	Revision   Revision    // the state of the credentials that was looked at
 }
 
@@ -120,15 +120,16 @@ func (k *Keyring) checkKey(ctx context.Context, method Method, value []byte) (Pr
 	if err != nil {
 		return Principal{}, err
 	}
-	switch c := found.Credential; {
-	case c == nil:
+	switch reason := found.Reason(KindAPIKey, k.now); reason {
+	case ReasonOK:
+		return principal(method, found), nil
+	case ReasonKeyUnknown:
 		return Principal{}, k.unknownKey(method, value)
-	case found.Team.Disabled || !found.Team.Deleted.IsZero():
-		return Principal{}, invalid(method, found, ReasonTeamDisabled, "")
-	case !c.Live() || !c.Until.IsZero() && c.Overdue(k.now()): // no clock is read for most keys
-		return Principal{}, invalid(method, found, ReasonKeyRolled, deadKey(c))
+	case ReasonKeyRolled:
+		return Principal{}, invalid(method, found, reason, deadKey+found.Credential.Ending())
+	default:
+		return Principal{}, invalid(method, found, reason, "")
 	}
-	return principal(method, found), nil
 }
 
 func (k *Keyring) unknownKey(method Method, value []byte) *Denial {
@@ -137,16 +138,6 @@ func (k *Keyring) unknownKey(method Method, value []byte) *Denial {
 			"The key begins as ours do, but it is cut short or mistyped: its checksum does not fit.")
 	}
 	return invalid(method, Found{}, ReasonKeyUnknown, "")
-}
-
-func deadKey(c *Credential) string {
-	if c.Live() {
-		return fmt.Sprintf("This key was replaced, and its overlap was over at %s.", c.Until.UTC().Format(time.RFC3339))
-	}
-	if c.EndedWhy == EndedByOverlap {
-		return fmt.Sprintf("This key was replaced, and its overlap ended at %s.", c.Ended.UTC().Format(time.RFC3339))
-	}
-	return fmt.Sprintf("This key was ended (%s) at %s by %s.", c.EndedWhy, c.Ended.UTC().Format(time.RFC3339), c.EndedBy)
 }
 
 // checkToken is the verdict on a JWT: form, algorithm, secret by issuer,
@@ -170,15 +161,13 @@ func (k *Keyring) checkToken(ctx context.Context, compact string) (Principal, er
 		key = k.decoyKey()
 	}
 	signed := key.Verify(token)
-	switch {
-	case found.Credential == nil:
-		return Principal{}, invalid(MethodJWT, found, ReasonSecretUnknown, "")
-	case found.Team.Disabled || !found.Team.Deleted.IsZero():
-		return Principal{}, invalid(MethodJWT, found, ReasonTeamDisabled, "")
-	case !found.Credential.Live():
-		return Principal{}, invalid(MethodJWT, found, ReasonSecretRevoked,
-			fmt.Sprintf("This API secret was ended (%s) at %s by %s.", found.Credential.EndedWhy,
-				found.Credential.Ended.UTC().Format(time.RFC3339), found.Credential.EndedBy))
+	switch reason := found.Reason(KindAPISecret, k.now); {
+	case reason == ReasonSecretRevoked:
+		return Principal{}, invalid(MethodJWT, found, reason, deadSecret+found.Credential.Ending())
+	case reason != ReasonOK:
+		return Principal{}, invalid(MethodJWT, found, reason, "")
+	case found.Key == nil:
+		return Principal{}, &Unavailable{Reason: ReasonStoreUnavailable, Err: errSealedShut}
 	case !signed:
 		return Principal{}, invalid(MethodJWT, found, ReasonBadSignature, "")
 	}
@@ -187,6 +176,10 @@ func (k *Keyring) checkToken(ctx context.Context, compact string) (Principal, er
 	}
 	return principal(MethodJWT, found), nil
 }
+
+// errSealedShut: the API Secret Key is there, and this node cannot open it. That
+// is no fault of the caller's signature.
+var errSealedShut = errors.New("the API Secret Key cannot be opened with this node's keyset")
 
 // decoyKey is what a token of an unknown issuer is checked with, so that it
 // costs as much as a known one's. Nobody has its value.

@@ -169,6 +169,36 @@ func TestOverlapEndsWithoutTheStore(t *testing.T) {
 	r.want(t, "within a second of the end", old, latchkey.ReasonOK)
 	r.wait(time.Second)
 	r.want(t, "over a second after the end", old, latchkey.ReasonKeyRolled)
+	if e := r.Explain(ctx, latchkey.Question{Text: old}); e.Reason != latchkey.ReasonKeyRolled {
+		t.Errorf("Explain calls a key %s (%s) that is refused", e.Verdict, e.Reason)
+	}
+}
+
+// shut is a replica that could not open the API secrets.
+type shut struct{ latchkey.Replica }
+
+func (s shut) APISecret(ctx context.Context, id []byte) (latchkey.Found, error) {
+	found, err := s.Replica.APISecret(ctx, id)
+	found.Key = nil
+	return found, err
+}
+
+// TestSecretThatCannotBeOpened holds that a node which cannot open a live API
+// secret says so, and does not blame the caller's signature.
+func TestSecretThatCannotBeOpened(t *testing.T) {
+	r, ctx := newRing(t), t.Context()
+	token := jwt.Sign(r.first.SecretID, r.first.SecretKey.Reveal(), r.now())
+	r.want(t, "before", token, latchkey.ReasonOK)
+	r.Replica = shut{r.Replica}
+	_, err := r.Authenticate(ctx, []string{"Bearer " + token})
+	var cannot *latchkey.Unavailable
+	if !errors.As(err, &cannot) || cannot.Reason != latchkey.ReasonStoreUnavailable {
+		t.Errorf("a secret that cannot be opened: %v, must be unavailable", err)
+	}
+	r.want(t, "an unknown issuer", jwt.Sign("no such id", "no such key at all", r.now()), latchkey.ReasonSecretUnknown)
+	_, _, err = r.RevokeSecret(ctx, r.first.SecretID, tester)
+	must(t, err)
+	r.want(t, "a dead secret needs no opening", token, latchkey.ReasonSecretRevoked)
 }
 
 func TestRedact(t *testing.T) {

@@ -1,5 +1,10 @@
 package latchkey
 
+import (
+	"fmt"
+	"time"
+)
+
 // Words says what a reason means, and how the caller can mend it, each in a
 // sentence; mend is empty where there is nothing for the caller to do. It is for
 // support and for the team: the caller itself is told less (see [Code]).
@@ -52,3 +57,59 @@ func (r Reason) Words() (what, mend string) {
 	}
 	return "No reason was recorded.", ""
 }
+
+// Reason says whether a credential that was looked for by its kind may be used,
+// its signature aside: [ReasonOK], or why it is refused. The clock is read only
+// where an overlap may be over.
+func (f Found) Reason(kind Kind, now func() time.Time) Reason {
+	switch c := f.Credential; {
+	case c == nil && kind == KindAPIKey:
+		return ReasonKeyUnknown
+	case c == nil:
+		return ReasonSecretUnknown
+	case f.Team.Disabled || !f.Team.Deleted.IsZero():
+		return ReasonTeamDisabled
+	case !c.Live() && kind == KindAPISecret:
+		return ReasonSecretRevoked
+	case !c.Live() || !c.Until.IsZero() && c.Overdue(now()):
+		return ReasonKeyRolled
+	}
+	return ReasonOK
+}
+
+// Known is what [Found.Reason] says, with how it came about in words.
+func (f Found) Known(kind Kind, now func() time.Time) Known {
+	known := Known{Reason: f.Reason(kind, now)}
+	switch known.Reason {
+	case ReasonKeyRolled, ReasonSecretRevoked:
+		known.Words = f.Credential.Ending()
+	case ReasonOK:
+		if until := f.Credential.Until; !until.IsZero() {
+			known.Words = fmt.Sprintf("It was rolled, and lives until %s.", until.UTC().Format(time.RFC3339))
+		}
+	}
+	return known
+}
+
+// Ending says in a sentence when, how and by whom a dead credential came to its
+// end. One that has not ended is taken for a key whose overlap is over.
+func (c *Credential) Ending() string {
+	at := c.Ended.UTC().Format(time.RFC3339)
+	switch {
+	case c.Live():
+		return fmt.Sprintf("It was rolled, and its overlap was over at %s.", c.Until.UTC().Format(time.RFC3339))
+	case c.EndedWhy == EndedByOverlap:
+		return fmt.Sprintf("It was rolled, and its overlap ended at %s.", at)
+	case c.EndedWhy == EndedByRetire:
+		return fmt.Sprintf("It was rolled, and its overlap was ended early, at %s by %s.", at, c.EndedBy)
+	case c.EndedWhy == EndedByDeletion:
+		return fmt.Sprintf("Its team was deleted at %s by %s.", at, c.EndedBy)
+	}
+	return fmt.Sprintf("It was %s at %s by %s.", c.EndedWhy, at, c.EndedBy)
+}
+
+// What a dead credential is, for the record and for [Explain].
+const (
+	deadKey    = "This API key is dead. "
+	deadSecret = "The API secret that iss names is revoked. "
+)

@@ -361,49 +361,39 @@ func (v *visit) check() (answer, error) {
 // knownKey is what this team may know of an API key: nothing of another's.
 func (v *visit) knownKey(d latchkey.Digest) latchkey.Known {
 	found, err := v.Keyring.Replica.APIKey(v.ctx(), d)
-	c := found.Credential
-	switch {
-	case err != nil:
+	if err != nil {
 		return latchkey.Known{}
-	case c == nil || c.TeamID != v.user.TeamID:
-		return latchkey.Known{Reason: latchkey.ReasonKeyUnknown}
-	case v.holding.Team.Disabled:
-		return latchkey.Known{Reason: latchkey.ReasonTeamDisabled}
-	case !c.Live():
-		return latchkey.Known{Reason: latchkey.ReasonKeyRolled, Words: ended(c)}
-	case !c.Until.IsZero():
-		return latchkey.Known{Reason: latchkey.ReasonOK, Words: "It is your team's old key, accepted until " + v.moment(c.Until).Exact() + "."}
 	}
-	return latchkey.Known{Reason: latchkey.ReasonOK, Words: "It is your team's current key."}
+	known := v.own(found).Known(latchkey.KindAPIKey, v.now)
+	if known.Reason == latchkey.ReasonOK && known.Words == "" {
+		known.Words = "It is your team's current key."
+	}
+	return known
 }
 
 func (v *visit) knownSecret(id string) latchkey.Known {
 	found, err := v.Keyring.Replica.APISecret(v.ctx(), []byte(id))
-	c := found.Credential
-	switch {
-	case err != nil:
+	if err != nil {
 		return latchkey.Known{}
-	case c == nil || c.TeamID != v.user.TeamID:
-		return latchkey.Known{Reason: latchkey.ReasonSecretUnknown}
-	case v.holding.Team.Disabled:
-		return latchkey.Known{Reason: latchkey.ReasonTeamDisabled}
-	case !c.Live():
-		return latchkey.Known{Reason: latchkey.ReasonSecretRevoked, Words: ended(c)}
+	}
+	known := v.own(found).Known(latchkey.KindAPISecret, v.now)
+	if known.Reason != latchkey.ReasonOK {
+		return known
 	}
 	for _, held := range v.holding.Secrets() {
 		if held.ID == id {
-			if key, err := v.Keyring.Sealer.Open(held); err == nil {
-				return latchkey.Known{Reason: latchkey.ReasonOK, Key: key}
+			if known.Key, err = v.Keyring.Sealer.Open(held); err == nil {
+				return known
 			}
 		}
 	}
 	return latchkey.Known{}
 }
 
-func ended(c *latchkey.Credential) string {
-	why := map[latchkey.Ending]string{
-		latchkey.EndedByRoll: "rolled", latchkey.EndedByOverlap: "rolled, and its overlap ended", latchkey.EndedByRetire: "retired",
-		latchkey.EndedByRevoke: "revoked", latchkey.EndedByDeletion: "ended with its team",
-	}[c.EndedWhy]
-	return fmt.Sprintf("It was %s at %s by %s.", why, c.Ended.UTC().Format("2006-01-02 15:04:05 UTC"), by(c.EndedBy))
+// own hides what belongs to another team.
+func (v *visit) own(found latchkey.Found) latchkey.Found {
+	if found.Credential == nil || found.Credential.TeamID != v.user.TeamID {
+		return latchkey.Found{}
+	}
+	return found
 }
