@@ -10,7 +10,11 @@ func (k *Keyring) Explain(ctx context.Context, q Question) Explanation {
 	q.Now, q.Leeway, q.Prefix = k.now(), k.Leeway, k.prefix()
 	q.APIKey = func(d Digest) Known { return k.knownKey(ctx, d) }
 	q.APISecret = func(id string) Known { return k.knownSecret(ctx, id) }
-	return Explain(q)
+	e := Explain(q)
+	if sent := strangersCredential(q.Fields); sent != "" && e.Verdict != VerdictPasses && k.Sealer != nil {
+		e.Fingerprint = k.Sealer.Fingerprint(sent)
+	}
+	return e
 }
 
 // knownKey is the verdict of checkKey, in words.

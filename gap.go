@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -43,11 +44,33 @@ func (e *NotKeptError) Error() string {
 // Unwrap returns [ErrNotFound].
 func (e *NotKeptError) Unwrap() error { return ErrNotFound }
 
+// A NotHandedInError is [ErrNotFound] of a request whose record may yet come:
+// some nodes have not handed in what they recorded at its time.
+type NotHandedInError struct {
+	RequestID string
+	Nodes     []HandIn // those that have not; by name
+}
+
+// Error names the nodes, and since when nothing came from each.
+func (e *NotHandedInError) Error() string {
+	nodes := make([]string, len(e.Nodes))
+	for i, h := range e.Nodes {
+		nodes[i] = fmt.Sprintf("%s (nothing since %s)", h.Node, h.Until.UTC().Format(recordTime))
+	}
+	return fmt.Sprintf("request %s is not found, but may yet be: records have not been handed in by %s", e.RequestID, strings.Join(nodes, ", "))
+}
+
+// Unwrap returns [ErrNotFound].
+func (e *NotHandedInError) Unwrap() error { return ErrNotFound }
+
 // Retention is how long records are kept, and how many. Zero fields bound
 // nothing.
 type Retention struct {
 	Age   time.Duration
-	Bytes int64 // on disk; the newest day is kept whatever its size
+	Bytes int64 // on disk; the newest day is kept whatever its size, but for refusals
+
+	// Beyond Bytes, refusals go first, the oldest before others, until they
+	// take a half of it; and then whole days, the oldest first.
 }
 
 // A RecordKeeper knows which records are not there any more, or never were.

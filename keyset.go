@@ -22,7 +22,10 @@ import (
 // is worth nothing. It is Tink AEAD (AES-256-GCM) with the keys of a keyset
 // file. The additional data names team, kind and ID: a sealed value that is
 // copied to another row does not open.
-type Sealer struct{ primitive tink.AEAD }
+type Sealer struct {
+	primitive      tink.AEAD
+	fingerprintKey []byte // see [Sealer.Fingerprint]
+}
 
 // probe is what a store keeps sealed, to know its own keyset again.
 const probe = "latchkey keyset probe"
@@ -72,7 +75,11 @@ func newSealer(handle *keyset.Handle) (*Sealer, error) {
 	if err != nil {
 		return nil, errors.New("keyset holds no usable AEAD key")
 	}
-	return &Sealer{primitive}, nil
+	key, err := fingerprintKey(handle)
+	if err != nil {
+		return nil, err
+	}
+	return &Sealer{primitive, key}, nil
 }
 
 // Seal encrypts the value of c, which must have its TeamID, Kind and ID.

@@ -24,7 +24,7 @@ type Record struct {
 	Time            time.Time `json:"time"`       // when the request came; RFC 3339 in UTC, to the microsecond
 	Node            string    `json:"node"`
 	TeamID          string    `json:"team_id"`
-	CredentialID    string    `json:"credential_id"`
+	CredentialID    string    `json:"credential_id"` // or a fingerprint; see [FingerprintPrefix]
 	Auth            Method    `json:"auth"`
 	Outcome         Outcome   `json:"outcome"`
 	Reason          Reason    `json:"reason"`

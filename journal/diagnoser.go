@@ -45,10 +45,11 @@ type refusal struct {
 	until  time.Time // then it goes on without
 	fields []string  // nil once it was looked at
 
-	diagnosed bool
-	reason    latchkey.Reason
-	diagnosis string
-	ended     *latchkey.Record // what End brought before the diagnosis was there
+	diagnosed   bool
+	reason      latchkey.Reason
+	diagnosis   string
+	fingerprint string
+	ended       *latchkey.Record // what End brought before the diagnosis was there
 }
 
 // NewDiagnoser returns a recorder in front of next. explain says what is wrong
@@ -107,9 +108,13 @@ func (d *Diagnoser) End(record latchkey.Record) {
 	d.next.End(record)
 }
 
-// complete puts the diagnosis into a record. One of another reason is left out:
-// the credential has changed since the verdict.
+// complete puts the diagnosis into a record, and the fingerprint of a credential
+// that is nobody's. A diagnosis of another reason is left out: the credential
+// has changed since the verdict.
 func (r *refusal) complete(record *latchkey.Record) {
+	if record.CredentialID == "" {
+		record.CredentialID = r.fingerprint
+	}
 	if r.diagnosis != "" && r.reason == record.Reason {
 		record.Diagnosis = r.diagnosis
 	}
@@ -140,7 +145,7 @@ func (d *Diagnoser) look(r *refusal) latchkey.Explanation {
 // settle notes the diagnosis, and hands on the record that waited for it.
 func (d *Diagnoser) settle(r *refusal, e latchkey.Explanation) {
 	d.mu.Lock()
-	r.fields, r.diagnosed, r.reason, r.diagnosis = nil, true, e.Reason, e.Diagnosis()
+	r.fields, r.diagnosed, r.reason, r.diagnosis, r.fingerprint = nil, true, e.Reason, e.Diagnosis(), e.Fingerprint
 	record := r.ended
 	if record != nil {
 		delete(d.refusals, r.id)
