@@ -37,9 +37,6 @@ const userIDPrefix = "user_"
 // NewUserID returns a new user's ID.
 func NewUserID() string { return userIDPrefix + randomBase62(idChars) }
 
-// NewLinkToken returns the secret part of a one-time link: 190 bits.
-func NewLinkToken() Secret { return NewSecret(randomBase62(randomChars)) }
-
 // CanonicalEmail returns the one form in which an address is kept and compared:
 // trimmed, and in lower case. It is an [*InvalidError] if address is none.
 func CanonicalEmail(address string) (string, error) {
@@ -64,6 +61,27 @@ type Invitation struct {
 	Digest  Digest // of the link's token: the token itself is not kept
 	UserID  string // empty: the set-up link
 	Expires time.Time
+}
+
+const (
+	// SetupTime is how long the set-up link lives.
+	SetupTime = 24 * time.Hour
+
+	// InviteTime is how long the link of any other invitation lives.
+	InviteTime = 72 * time.Hour
+)
+
+// NewInvitation makes a one-time link to the console at an origin, by which a
+// user sets a password, and what is kept of it. With an empty userID it is the
+// set-up link. Its secret part has 190 bits.
+func NewInvitation(origin, userID string, now time.Time) (link Secret, _ Invitation) {
+	token := randomBase62(randomChars)
+	path, lives := "/join", InviteTime
+	if userID == "" {
+		path, lives = "/setup", SetupTime
+	}
+	return NewSecret(strings.TrimSuffix(origin, "/") + path + "?token=" + token),
+		Invitation{Digest: DigestOf([]byte(token)), UserID: userID, Expires: now.Add(lives)}
 }
 
 // A UserStore keeps the users of the console, their invitations and sessions.

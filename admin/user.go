@@ -4,14 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"latchkey"
 )
-
-// inviteTime is how long the link of an invitation lives.
-const inviteTime = 72 * time.Hour
 
 // defaultConsole is where links lead when the server has not said.
 const defaultConsole = "http://127.0.0.1:8081"
@@ -110,11 +106,8 @@ func (a *API) teamNamed(ctx context.Context, name string) (*Team, error) {
 
 // invitation makes a link, and what is kept of it.
 func (a *API) invitation(userID string, now time.Time) (link string, _ latchkey.Invitation) {
-	token := latchkey.NewLinkToken()
-	link = strings.TrimSuffix(cmp.Or(a.ConsoleURL, defaultConsole), "/") + "/join?token=" + token.Reveal()
-	return link, latchkey.Invitation{
-		Digest: latchkey.DigestOf([]byte(token.Reveal())), UserID: userID, Expires: now.Add(inviteTime),
-	}
+	secret, invitation := latchkey.NewInvitation(cmp.Or(a.ConsoleURL, defaultConsole), userID, now)
+	return secret.Reveal(), invitation
 }
 
 func (a *API) inviteUser(ctx context.Context, by latchkey.Actor, q ofEmail) (Invited, error) {

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,12 +24,6 @@ import (
 )
 
 const (
-	// SetupTime is how long a set-up link lives.
-	SetupTime = 24 * time.Hour
-
-	// InviteTime is how long the link of an invitation lives.
-	InviteTime = 72 * time.Hour
-
 	// sessionTime is how long a session lives, whatever is done with it.
 	sessionTime = 12 * time.Hour
 
@@ -97,18 +90,11 @@ func (c *Console) Handler() (http.Handler, error) {
 
 // SetupLink makes the link by which the first admin joins; earlier ones are dead.
 func (c *Console) SetupLink(ctx context.Context) (string, error) {
-	token := latchkey.NewLinkToken()
-	err := c.Users.Invite(ctx, latchkey.Invitation{
-		Digest: latchkey.DigestOf([]byte(token.Reveal())), Expires: c.now().Add(SetupTime),
-	})
-	if err != nil {
+	link, invitation := latchkey.NewInvitation(c.URL, "", c.now())
+	if err := c.Users.Invite(ctx, invitation); err != nil {
 		return "", fmt.Errorf("make the set-up link: %w", err)
 	}
-	return c.link("/setup", token), nil
-}
-
-func (c *Console) link(path string, token latchkey.Secret) string {
-	return strings.TrimSuffix(c.URL, "/") + path + "?token=" + token.Reveal()
+	return link.Reveal(), nil
 }
 
 func (c *Console) now() time.Time {

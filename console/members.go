@@ -82,10 +82,10 @@ func (v *visit) invite() (answer, error) {
 	if !ok {
 		return v.membersPage(http.StatusUnprocessableEntity, membersPage{Error: "Choose a role: admin or member."})
 	}
-	token := latchkey.NewLinkToken()
 	user := latchkey.User{ID: latchkey.NewUserID(), Email: email, TeamID: v.user.TeamID, Role: role, Epoch: 1,
 		Created: v.now(), CreatedBy: v.user.Email}
-	err = v.Users.CreateUser(v.ctx(), user, v.invitationFor(user.ID, token),
+	link, invitation := latchkey.NewInvitation(v.URL, user.ID, v.now())
+	err = v.Users.CreateUser(v.ctx(), user, &invitation,
 		v.event(latchkey.ActionInvite, user.TeamID, email, "as "+string(role)))
 	if errors.Is(err, latchkey.ErrConflict) {
 		return v.membersPage(http.StatusConflict, membersPage{Error: "There is a user with this e-mail address already."})
@@ -93,13 +93,7 @@ func (v *visit) invite() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return v.membersPage(http.StatusOK, membersPage{Link: v.link("/join", token), LinkFor: email})
-}
-
-func (v *visit) invitationFor(userID string, token latchkey.Secret) *latchkey.Invitation {
-	return &latchkey.Invitation{
-		Digest: latchkey.DigestOf([]byte(token.Reveal())), UserID: userID, Expires: v.now().Add(InviteTime),
-	}
+	return v.membersPage(http.StatusOK, membersPage{Link: link.Reveal(), LinkFor: email})
 }
 
 // newLink makes another link for a member: for one who lost the first, or the
@@ -109,13 +103,13 @@ func (v *visit) newLink() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	token := latchkey.NewLinkToken()
-	err = v.Users.Invite(v.ctx(), *v.invitationFor(user.ID, token),
+	link, invitation := latchkey.NewInvitation(v.URL, user.ID, v.now())
+	err = v.Users.Invite(v.ctx(), invitation,
 		v.event(latchkey.ActionInvite, user.TeamID, user.Email, "a new link"))
 	if err != nil {
 		return answer{}, err
 	}
-	return v.membersPage(http.StatusOK, membersPage{Link: v.link("/join", token), LinkFor: user.Email})
+	return v.membersPage(http.StatusOK, membersPage{Link: link.Reveal(), LinkFor: user.Email})
 }
 
 // member finds the user that a form is about. One of another team is as unknown
