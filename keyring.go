@@ -55,6 +55,7 @@ type Found struct {
 // A Settlement says how a change became true on all nodes.
 type Settlement struct {
 	Confirmed    []string      // the nodes that have said that they applied it
+	Lapsed       []string      // those that have not, and whose leases are over: they accept nothing
 	NotConfirmed []Unconfirmed // those that may yet accept what the change ended
 	Took         time.Duration // from the beginning of the change to its end; [Keyring] sets it
 }

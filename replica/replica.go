@@ -2,9 +2,14 @@
 // leave to answer from it.
 //
 // A node answers only while it holds a lease. A look-up reads the lease first,
-// the credential second, and lets the answer go only if that lease is still
-// good: memory never goes back, so what was found is at least as new as what
-// the lease was given for.
+// the credential second and the clock last, and the answer goes out only if that
+// lease is still good: memory never goes back, so what was found is at least as
+// new as what the lease was given for.
+//
+// Nodes that share a database renew their leases by the protocol of
+// docs/protocol.md, which goes back to Gray & Cheriton (Leases, SOSP 1989):
+// whoever changes something waits until each registered node has applied it, or
+// its lease must be over.
 //
 // On SQLite one process owns the data, and its lease has no end: a change is
 // settled when this process has applied it. If that fails, the lease is gone,
@@ -12,6 +17,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -23,112 +29,199 @@ import (
 	"latchkey"
 )
 
-// retry is how long the node waits before it tries again to catch up.
-const retry = 200 * time.Millisecond
-
 // A Replica implements [latchkey.Replica]. Store, Sealer and Node must be set
-// before its first use; [Replica.Settle] with revision 0 fills it.
+// before its first use. A node that answers requests calls [Replica.Join] and
+// then [Replica.Run]; a process that only changes something on a shared database
+// needs neither.
 type Replica struct {
 	Store  latchkey.CredentialStore
 	Sealer *latchkey.Sealer
 	Node   string       // this node's name, as settlements give it
 	Logger *slog.Logger // nil: slog.Default()
 
+	// Leases is the database that this node shares with others; nil: one
+	// process owns the data. The fields below matter only with it.
+	Leases      latchkey.LeaseStore
+	Address     string        // where others reach this node's API, a URL; may be empty
+	Version     string        // of the software
+	Lease       time.Duration // latchkey.MinLease … MaxLease; 0: DefaultLease
+	StaleOK     time.Duration // for how long after its lease the node may answer; 0: not at all
+	HistoryFile string        // where the node keeps what it applied last; "": nowhere, which only tests may want
+	Clock       Clock         // nil: [System]
+
 	lease atomic.Pointer[lease] // nil: this node cannot tell
+	alarm atomic.Pointer[error] // set: the database has another history
 	seed  maphash.Seed
 
 	keys    table[latchkey.Digest, *latchkey.Found]
 	secrets table[string, *latchkey.Found]
 	teams   table[string, *latchkey.Team]
 
-	mu      sync.Mutex // one at a time brings memory up to date
-	closed  bool
-	applied latchkey.Revision
-	once    sync.Once
+	once     sync.Once
+	renewals renewals
+	roster   roster
+
+	joining sync.Mutex // one at a time registers this node
+	orphans []string   // registrations that may have been committed; of joining
+	failing bool       // renewals fail, and the log says so; of the loop that renews
+
+	mu           sync.Mutex // one at a time brings memory up to date
+	closed       bool
+	registration latchkey.Registration // without an ID: none
+	position     latchkey.Position     // what memory holds
+	known        latchkey.Position     // what this node held before it was started; until the first lease
+	history      history
 }
 
-// A lease is leave to answer from memory.
-type lease struct {
-	revision latchkey.Revision // memory held all changes up to this one when it was given
+// A Status is how a node stands.
+type Status struct {
+	Registration latchkey.Registration // without an ID: it has none
+	Revision     latchkey.Revision     // what its memory holds
+	Remaining    time.Duration         // of its lease; below 0: it is over. [Endless] where one process owns the data
+	Alarm        error                 // the database has another history; nil: it has not
 }
+
+// Endless is what remains of a lease without end.
+const Endless = time.Duration(1<<63 - 1)
 
 // APIKey finds an API key by its digest. It makes no database call.
-func (r *Replica) APIKey(_ context.Context, digest latchkey.Digest) (latchkey.Found, error) {
-	l := r.lease.Load()
-	if l == nil {
-		return latchkey.Found{}, errNoLease()
+func (r *Replica) APIKey(ctx context.Context, digest latchkey.Digest) (latchkey.Found, error) {
+	find := func() *latchkey.Found { return r.keys.read(digest[0])[digest] }
+	if leftOut("singleflight") {
+		return r.joined(string(digest[:]), func() (latchkey.Found, error) { return r.look(ctx, find) })
 	}
-	return r.answer(l, r.keys.read(digest[0])[digest])
+	return r.look(ctx, find)
 }
 
 // APISecret finds an API secret by its ID. It makes no database call.
-func (r *Replica) APISecret(_ context.Context, id []byte) (latchkey.Found, error) {
-	l := r.lease.Load()
-	if l == nil {
-		return latchkey.Found{}, errNoLease()
-	}
-	return r.answer(l, r.secrets.read(uint8(maphash.Bytes(r.seed, id)))[string(id)])
+func (r *Replica) APISecret(ctx context.Context, id []byte) (latchkey.Found, error) {
+	return r.look(ctx, func() *latchkey.Found { return r.secrets.read(uint8(maphash.Bytes(r.seed, id)))[string(id)] })
 }
 
 // answer completes what was found under a lease.
-func (r *Replica) answer(l *lease, f *latchkey.Found) (latchkey.Found, error) {
+func (r *Replica) answer(l *lease, f *latchkey.Found) latchkey.Found {
 	found := latchkey.Found{Revision: l.revision}
 	if f == nil {
-		return found, nil
+		return found
 	}
 	// A team that was purged since is gone, and so is what it held.
 	if team := r.teams.read(r.shardOf(f.Credential.TeamID))[f.Credential.TeamID]; team != nil {
 		found.Credential, found.Key, found.Team = f.Credential, f.Key, team
 	}
-	return found, nil
-}
-
-func errNoLease() error {
-	return &latchkey.Unavailable{Reason: latchkey.ReasonStoreUnavailable, RetryAfter: time.Second}
+	return found
 }
 
 func (r *Replica) shardOf(id string) uint8 { return uint8(maphash.String(r.seed, id)) }
 
 func shardOfDigest(d latchkey.Digest) uint8 { return d[0] }
 
-// Settle brings memory up to revision rev (0: to whatever the store holds now)
-// and returns this node as the one that confirmed. If the store cannot be read,
-// this node stops answering before Settle returns, so that it accepts nothing
-// that the change ended; it goes on when [Replica.Run] has caught up.
-func (r *Replica) Settle(ctx context.Context, rev latchkey.Revision) (latchkey.Settlement, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.catchUp(ctx, rev); err != nil {
-		return latchkey.Settlement{}, err
-	}
-	return latchkey.Settlement{Confirmed: []string{r.Node}}, nil
+func (r *Replica) init() {
+	r.once.Do(func() {
+		r.seed = maphash.MakeSeed()
+		r.renewals.init()
+		r.roster.init()
+	})
 }
 
-// catchUp applies what changed, and then moves the lease. r.mu is held.
-func (r *Replica) catchUp(ctx context.Context, rev latchkey.Revision) error {
-	if r.closed {
-		return fmt.Errorf("replica is closed: %w", errNoLease())
+// Join loads everything, registers this node, and takes its first lease. A
+// database with another history is no error: the node then answers
+// "unavailable", and [Replica.Status] says why.
+func (r *Replica) Join(ctx context.Context) error {
+	r.init()
+	if r.Leases == nil {
+		_, err := r.Settle(ctx, 0)
+		return err
 	}
-	if l := r.lease.Load(); l != nil && rev != 0 && l.revision >= rev {
+	if r.HistoryFile != "" {
+		if err := r.history.open(r.HistoryFile); err != nil {
+			return err
+		}
+		r.known = r.history.state.Position
+	}
+	// A large load could outlive a registration, and so comes before it; it gives no lease.
+	everything, err := r.Store.Changes(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("load the credentials: %w", err)
+	}
+	r.mu.Lock()
+	r.apply(everything)
+	r.position = position(everything)
+	r.mu.Unlock()
+	for {
+		err := r.renew(ctx)
+		r.report(err)
+		if err == nil || r.alarm.Load() != nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("take the first lease: %w", err)
+		case <-time.After(retry):
+		}
+	}
+}
+
+// Run keeps memory and lease up to date until ctx ends.
+func (r *Replica) Run(ctx context.Context) {
+	r.init()
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { r.watchClock(ctx) })
+	if r.Leases == nil {
+		r.catchUpLater(ctx)
+		return
+	}
+	background.Go(func() { r.listen(ctx) })
+	background.Go(func() { r.reap(ctx) })
+	r.keepLease(ctx)
+}
+
+// Close ends the lease: from then on the node answers "unavailable". Then it
+// removes the node's registration, so that no change waits for it. [Replica.Run]
+// must have returned.
+func (r *Replica) Close() error {
+	r.init()
+	r.mu.Lock()
+	again, id := r.closed, r.registration.ID
+	r.closed = true
+	r.lease.Store(nil)
+	r.registration = latchkey.Registration{}
+	r.mu.Unlock()
+	if again {
 		return nil
 	}
-	changes, err := r.Store.Changes(ctx, r.applied)
-	if err == nil && changes.Revision < max(rev, r.applied) {
-		err = fmt.Errorf("the store has gone back to revision %d, after %d", changes.Revision, max(rev, r.applied))
+	if id != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+		defer cancel()
+		if err := r.Leases.Deregister(ctx, id); err != nil {
+			r.logger().Warn("this node's registration was not removed: changes wait for its lease once", "error", err)
+		}
 	}
-	if err != nil {
-		r.lease.Store(nil)
-		return fmt.Errorf("read changes after revision %d: %w", r.applied, err)
+	return r.history.close()
+}
+
+// Status returns how the node stands.
+func (r *Replica) Status() Status {
+	r.mu.Lock()
+	s := Status{Registration: r.registration, Revision: r.position.Revision}
+	r.mu.Unlock()
+	s.Registration.Applied = s.Revision
+	if alarm := r.alarm.Load(); alarm != nil {
+		s.Alarm = *alarm
 	}
-	r.apply(changes)
-	r.applied = changes.Revision
-	r.lease.Store(&lease{revision: changes.Revision})
-	return nil
+	switch l := r.lease.Load(); {
+	case l == nil:
+	case l.endless:
+		s.Remaining = Endless
+	case l.good(r.clock()):
+		elapsed, _ := now(r.clock()).after(l.from)
+		s.Remaining = l.length - elapsed
+	}
+	return s
 }
 
 // apply puts changes into memory. r.mu is held.
 func (r *Replica) apply(changes latchkey.Changes) {
-	r.once.Do(func() { r.seed = maphash.MakeSeed() })
 	teams := make(map[string]*latchkey.Team, len(changes.Teams))
 	for i := range changes.Teams {
 		teams[changes.Teams[i].ID] = &changes.Teams[i]
@@ -160,39 +253,49 @@ func (r *Replica) apply(changes latchkey.Changes) {
 	r.secrets.write(secrets, r.shardOf, fresh)
 }
 
-// Run catches up when [Replica.Settle] could not, and watches the clock, until
-// ctx ends.
-func (r *Replica) Run(ctx context.Context) {
-	tick := time.NewTicker(retry)
-	defer tick.Stop()
-	clock := newClock(time.Now)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+// listen asks for a renewal whenever the database says that something changed.
+// Nothing depends on it.
+func (r *Replica) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := r.Leases.Listen(ctx, func() {
+			r.hinted()
+			r.renewals.ask()
+		})
+		if err != nil && ctx.Err() == nil {
+			r.logger().Debug("the database's hints stopped; they are asked for again", "error", err)
 		}
-		if back := clock.steppedBack(); back > 0 {
+		pause(ctx, r.length()/3)
+	}
+}
+
+// watchClock says when the wall clock was set back.
+func (r *Replica) watchClock(ctx context.Context) {
+	w := watch{clock: r.clock(), last: now(r.clock())}
+	for pause(ctx, time.Second) {
+		if back := w.setBack(); back > 0 {
 			r.logger().Error("the system's clock was set back: tokens that had expired may be accepted again until it catches up",
 				"by", back.Round(time.Millisecond))
-		}
-		if r.lease.Load() != nil {
-			continue
-		}
-		if _, err := r.Settle(ctx, 0); err != nil {
-			r.logger().Error("this node cannot answer", "error", err)
-		} else {
-			r.logger().Info("this node answers again")
 		}
 	}
 }
 
-// Close ends the lease: from then on the node answers "unavailable".
-func (r *Replica) Close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
-	r.lease.Store(nil)
+// pause waits, and reports whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (r *Replica) length() time.Duration { return cmp.Or(r.Lease, latchkey.DefaultLease) }
+
+func (r *Replica) clock() Clock {
+	if r.Clock != nil {
+		return r.Clock
+	}
+	return System{}
 }
 
 func (r *Replica) logger() *slog.Logger {

@@ -1,0 +1,363 @@
+package replica
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"latchkey"
+)
+
+const (
+	// renewTime bounds one renewal: the answer to a connection that is dead
+	// must not be waited for for ever.
+	renewTime = 4 * time.Second
+	// patience is how long a renewal may take before another is sent beside it.
+	patience = 500 * time.Millisecond
+	// maxFlight is how many renewals may be under way at once.
+	maxFlight = 8
+	// retry is how long the node waits after a failure before it tries again.
+	retry = 100 * time.Millisecond
+	// goodbye bounds the removal of the node's registration when it stops.
+	goodbye = 2 * time.Second
+)
+
+// errJoining says that another renewal is registering this node.
+var errJoining = errors.New("this node is being registered")
+
+// renewals tells those who wait for a lease of renewals that were sent since.
+type renewals struct {
+	mu      sync.Mutex
+	sent    uint64        // how many
+	done    uint64        // the last of them that gave a lease
+	changed chan struct{} // closed when done has moved
+	wake    chan struct{}
+}
+
+func (w *renewals) init() {
+	w.changed, w.wake = make(chan struct{}), make(chan struct{}, 1)
+}
+
+// ask makes a renewal be sent soon.
+func (w *renewals) ask() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it was asked for already
+	}
+}
+
+// wait asks for a renewal, and reports whether one that was sent since the call
+// gave a lease before ctx ended.
+func (w *renewals) wait(ctx context.Context) bool {
+	w.mu.Lock()
+	need, done, changed := w.sent+1, w.done, w.changed
+	w.mu.Unlock()
+	w.ask()
+	for done < need {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+		}
+		w.mu.Lock()
+		done, changed = w.done, w.changed
+		w.mu.Unlock()
+	}
+	return true
+}
+
+func (w *renewals) begin() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent++
+	return w.sent
+}
+
+func (w *renewals) succeed(number uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if number > w.done {
+		w.done = number
+		close(w.changed)
+		w.changed = make(chan struct{})
+	}
+}
+
+// keepLease renews: every third of the lease, and whenever it is asked to. A
+// renewal that gets no answer does not keep the next from being sent.
+func (r *Replica) keepLease(ctx context.Context) {
+	var (
+		results = make(chan error)
+		flight  int
+		failed  bool
+		last    = time.Now() // when the last was sent
+		asked   bool
+	)
+	limit := min(r.length(), renewTime)
+	slow := min(limit/4, patience)
+	send := func() {
+		flight, asked, last = flight+1, false, time.Now()
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			results <- r.renew(ctx)
+		}()
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			for ; flight > 0; flight-- {
+				<-results
+			}
+			return
+		case <-r.renewals.wake:
+			asked = true
+		case err := <-results:
+			flight--
+			failed = err != nil
+			r.report(err)
+		case <-timer.C:
+		}
+		due := r.length() / 3
+		switch {
+		case flight > 0:
+			due = slow
+		case failed && asked:
+			due = retry / 5
+		case asked:
+			due = 0
+		case failed:
+			due = min(retry, due)
+		}
+		rest := due - time.Since(last)
+		if rest <= 0 && flight < maxFlight {
+			send()
+			rest = slow
+		}
+		timer.Reset(max(rest, time.Millisecond))
+	}
+}
+
+// renew sends one renewal, applies what it brings, and then moves the lease.
+func (r *Replica) renew(ctx context.Context) error {
+	number := r.renewals.begin()
+	ask, err := r.member(ctx)
+	if err != nil {
+		return err
+	}
+	from := now(r.clock()) // rule t0: before it is sent
+	answer, err := r.Leases.Renew(ctx, ask)
+	if leftOut("t0") {
+		from = now(r.clock())
+	}
+	var other *latchkey.AnotherHistoryError
+	switch {
+	case errors.Is(err, latchkey.ErrNotRegistered):
+		if leftOut("rowcheck") {
+			if answer.Changes, err = r.Store.Changes(ctx, ask.Applied.Revision); err == nil {
+				break
+			}
+		}
+		r.leave(ask.ID, false)
+		return fmt.Errorf("renew the lease: %w", err)
+	case errors.As(err, &other):
+		return r.otherHistory(ctx, ask.ID, other)
+	case err != nil:
+		return fmt.Errorf("renew the lease: %w", err)
+	}
+	if leftOut("ackafter") {
+		_ = r.Leases.Acknowledge(ctx, ask.ID, position(answer.Changes))
+	}
+	moved, err := r.take(ask, answer, from)
+	if err != nil {
+		return err
+	}
+	r.renewals.succeed(number)
+	if !moved {
+		return nil
+	}
+	if err := r.Leases.Acknowledge(ctx, ask.ID, position(answer.Changes)); err != nil {
+		// A change waits a little longer: the next renewal says it again.
+		return fmt.Errorf("acknowledge revision %d: %w", answer.Changes.Revision, err)
+	}
+	return nil
+}
+
+func position(c latchkey.Changes) latchkey.Position {
+	return latchkey.Position{Revision: c.Revision, ChangeID: c.ChangeID}
+}
+
+// take applies what a renewal brought, and gives the lease. It reports whether
+// there was something to apply.
+func (r *Replica) take(ask latchkey.Renewal, answer latchkey.Renewed, from instant) (moved bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+		return false, errors.New("this node has stopped")
+	case r.registration.ID != ask.ID:
+		return false, latchkey.ErrNotRegistered // another renewal has found out
+	case answer.Changes.Revision < r.position.Revision:
+		return false, errors.New("a later renewal was faster")
+	}
+	if !r.unread() {
+		moved = position(answer.Changes) != r.position
+		if moved || answer.Changes.After != ask.Applied.Revision {
+			r.apply(answer.Changes)
+		}
+		if err := r.remember(position(answer.Changes), answer.Acceptances); err != nil {
+			return false, err
+		}
+		r.position = position(answer.Changes)
+	}
+	if old := r.lease.Load(); old != nil && old.from.boot > from.boot {
+		from = old.from // a renewal that was sent later was faster
+	}
+	r.lease.Store(&lease{revision: r.position.Revision, from: from, length: r.length() + r.StaleOK})
+	r.known = latchkey.Position{}
+	r.alarm.Store(nil)
+	return moved, nil
+}
+
+// member returns what a renewal says of this node, after registering it if need
+// be.
+func (r *Replica) member(ctx context.Context) (latchkey.Renewal, error) {
+	if ask, ok := r.registered(); ok {
+		return ask, nil
+	}
+	if !r.joining.TryLock() {
+		return latchkey.Renewal{}, errJoining
+	}
+	defer r.joining.Unlock()
+	if ask, ok := r.registered(); ok {
+		return ask, nil
+	}
+	if err := r.register(ctx); err != nil {
+		return latchkey.Renewal{}, err
+	}
+	ask, _ := r.registered()
+	return ask, nil
+}
+
+func (r *Replica) registered() (latchkey.Renewal, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return latchkey.Renewal{ID: r.registration.ID, Applied: r.position, Known: r.known}, r.registration.ID != ""
+}
+
+// register adds a registration, a new one each time: rule incarnation. The first
+// lease is given by a renewal that is sent after it was committed: rule
+// regfirst.
+func (r *Replica) register(ctx context.Context) error {
+	registration := latchkey.Registration{
+		ID: rand.Text(), Node: r.Node, Address: r.Address, Version: r.Version, Lease: r.length(), StaleOK: r.StaleOK,
+	}
+	if leftOut("incarnation") {
+		registration.ID = r.Node
+	}
+	from := now(r.clock())
+	var early latchkey.Changes
+	if leftOut("regfirst") {
+		var err error
+		if early, err = r.Store.Changes(ctx, 0); err != nil {
+			return err
+		}
+	}
+	// Should it never be known whether this one was committed, nobody need wait for it.
+	orphans := r.orphans
+	r.orphans = append(r.orphans, registration.ID)
+	err := r.Leases.Register(ctx, registration)
+	if leftOut("incarnation") && errors.Is(err, latchkey.ErrConflict) {
+		_ = r.Leases.Deregister(ctx, registration.ID)
+		err = r.Leases.Register(ctx, registration)
+	}
+	if err != nil {
+		return fmt.Errorf("register this node: %w", err)
+	}
+	r.orphans = nil
+	for _, id := range orphans {
+		if id == registration.ID {
+			continue
+		}
+		if err := r.Leases.Deregister(ctx, id); err != nil {
+			r.orphans = append(r.orphans, id)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.registration = registration
+	if leftOut("regfirst") {
+		r.apply(early)
+		r.position = position(early)
+		r.lease.Store(&lease{revision: early.Revision, from: from, length: r.length()})
+	}
+	return nil
+}
+
+// leave drops the lease with a registration that is gone: rule rowcheck. If
+// everything is to be loaded again, what was applied counts for nothing.
+func (r *Replica) leave(id string, everything bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.registration.ID != id {
+		return
+	}
+	r.lease.Store(nil)
+	r.registration = latchkey.Registration{}
+	if everything {
+		r.position, r.known = latchkey.Position{}, latchkey.Position{}
+	}
+	r.renewals.ask()
+}
+
+// otherHistory drops the lease: the database does not have what this node has
+// applied. If that was accepted by a person since, everything is loaded again.
+func (r *Replica) otherHistory(ctx context.Context, id string, other *latchkey.AnotherHistoryError) error {
+	if leftOut("nohistory") {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.position, r.known = other.Current, latchkey.Position{}
+		return other
+	}
+	r.mu.Lock()
+	accepted := r.acceptedSince(other.Acceptances)
+	if r.registration.ID == id {
+		r.lease.Store(nil)
+	}
+	r.mu.Unlock()
+	if !accepted {
+		alarm := error(other)
+		r.alarm.Store(&alarm)
+		return other
+	}
+	r.logger().Warn("another history of the database was accepted: everything is loaded again", "missing_revision", other.Missing.Revision,
+		"revision", other.Current.Revision)
+	r.leave(id, true)
+	if err := r.Leases.Deregister(ctx, id); err != nil {
+		return fmt.Errorf("remove the registration of another history: %w", err)
+	}
+	return other
+}
+
+// report says in the log when renewals begin to fail, and when they go on.
+func (r *Replica) report(err error) {
+	var other *latchkey.AnotherHistoryError
+	switch {
+	case errors.Is(err, errJoining):
+	case err == nil && r.failing:
+		r.failing = false
+		r.logger().Info("the lease is renewed again")
+	case err != nil && !r.failing && errors.As(err, &other):
+		r.failing = true
+		r.logger().Error("THIS NODE ANSWERS UNAVAILABLE: a backup was restored, or a standby promoted that had fallen behind; "+
+			"if what the database holds now is right, say so: latchkey database accept", "error", err)
+	case err != nil && !r.failing:
+		r.failing = true
+		r.logger().Warn("the lease was not renewed; it is tried again", "error", err)
+	}
+}

@@ -1,0 +1,195 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"latchkey"
+)
+
+// The registrations are read again while a change waits, less and less often.
+const (
+	pollFirst = time.Millisecond
+	pollLast  = 25 * time.Millisecond
+
+	// listTime bounds one reading of them.
+	listTime = time.Second
+)
+
+// Settle returns when no node accepts what changes up to rev ended, and every
+// node that can answer accepts what they began: each of the nodes that were
+// registered when the change was committed has recorded that it has applied it,
+// or its lease must be over by this process's clock. Revision 0 stands for
+// whatever the store holds now.
+func (r *Replica) Settle(ctx context.Context, rev latchkey.Revision) (latchkey.Settlement, error) {
+	r.init()
+	if r.Leases == nil {
+		return r.settleAlone(ctx, rev)
+	}
+	if rev == 0 {
+		nothing, err := r.Store.Changes(ctx, math.MaxInt64)
+		if err != nil {
+			return latchkey.Settlement{}, fmt.Errorf("read the revision: %w", err)
+		}
+		rev = nothing.Revision
+	}
+	w := wait{clock: r.clock(), committed: r.clock().Boot(), revision: rev}
+	r.renewals.ask()
+	if leftOut("wait") {
+		return latchkey.Settlement{}, nil
+	}
+	poll := pollFirst
+	for {
+		rest, done := w.check()
+		if done {
+			break
+		}
+		list, err := r.roster.read(ctx, r.Leases)
+		switch {
+		case err == nil:
+			w.see(list)
+		case ctx.Err() != nil:
+			return w.settlement(), fmt.Errorf("wait for the other nodes: %w", err)
+		}
+		if rest, done = w.check(); done {
+			break
+		}
+		pause(ctx, min(poll, rest))
+		poll = min(2*poll, pollLast)
+	}
+	if leftOut("reapseen") {
+		for _, g := range w.lapsed {
+			_ = r.Leases.Reap(ctx, g.ID, g.Renewals)
+		}
+	}
+	return w.settlement(), nil
+}
+
+// A wait is for the nodes that must know of a change: rule wait.
+type wait struct {
+	clock     Clock
+	committed time.Duration // boot time; the change was committed before
+	revision  latchkey.Revision
+
+	listed    bool                             // the nodes below were listed after the commit
+	pending   map[string]latchkey.Registration // those that have not confirmed, by ID
+	confirmed []string
+	lapsed    []latchkey.Registration
+}
+
+// see takes a list of registrations that was read after the commit. A
+// registration that was not in the first of them was made later, and reads the
+// change; one that is not there any more has ended.
+func (w *wait) see(list []latchkey.Registration) {
+	if !w.listed {
+		w.listed = true
+		w.pending = make(map[string]latchkey.Registration)
+		for _, g := range list {
+			w.pending[g.ID] = g
+		}
+	}
+	there := make(map[string]bool, len(list))
+	for _, g := range list {
+		there[g.ID] = true
+		if _, waited := w.pending[g.ID]; !waited {
+			continue
+		}
+		w.pending[g.ID] = g
+		if g.Applied >= w.revision {
+			delete(w.pending, g.ID)
+			w.confirmed = append(w.confirmed, g.Node)
+		}
+	}
+	for id := range w.pending {
+		if !there[id] {
+			delete(w.pending, id)
+		}
+	}
+}
+
+// check lets nodes go whose leases must be over, and reports whether none is
+// left; else when the next lease ends at the latest.
+func (w *wait) check() (rest time.Duration, done bool) {
+	rest = pollLast
+	if !w.listed {
+		return rest, false
+	}
+	elapsed := w.clock.Boot() - w.committed
+	for id, g := range w.pending {
+		left := bound(g.Lease) - elapsed
+		if left > 0 {
+			rest = min(rest, left)
+			continue
+		}
+		delete(w.pending, id)
+		w.lapsed = append(w.lapsed, g)
+	}
+	return rest, len(w.pending) == 0
+}
+
+func (w *wait) settlement() latchkey.Settlement {
+	s := latchkey.Settlement{Confirmed: w.confirmed}
+	elapsed := w.clock.Boot() - w.committed
+	for _, g := range w.lapsed {
+		left := bound(g.Lease+g.StaleOK) - elapsed
+		if g.StaleOK == 0 || left <= 0 {
+			s.Lapsed = append(s.Lapsed, g.Node)
+			continue
+		}
+		s.NotConfirmed = append(s.NotConfirmed, latchkey.Unconfirmed{Node: g.Node, MaxSeconds: left.Seconds()})
+	}
+	slices.Sort(s.Confirmed)
+	slices.Sort(s.Lapsed)
+	slices.SortFunc(s.NotConfirmed, func(a, b latchkey.Unconfirmed) int { return strings.Compare(a.Node, b.Node) })
+	return s
+}
+
+// A roster reads the registrations, for all changes of a process that wait at
+// once. Those share a reading that asked for it before it began.
+type roster struct {
+	turn chan struct{} // one reading at a time
+	mu   sync.Mutex
+	next *reading // not begun yet
+}
+
+func (o *roster) init() { o.turn = make(chan struct{}, 1) }
+
+type reading struct {
+	done chan struct{}
+	list []latchkey.Registration
+	err  error
+}
+
+// read returns registrations as they were read after the call.
+func (o *roster) read(ctx context.Context, leases latchkey.LeaseStore) ([]latchkey.Registration, error) {
+	o.mu.Lock()
+	if o.next == nil {
+		o.next = &reading{done: make(chan struct{})}
+		go o.begin(o.next, leases)
+	}
+	mine := o.next
+	o.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-mine.done:
+		return mine.list, mine.err
+	}
+}
+
+func (o *roster) begin(mine *reading, leases latchkey.LeaseStore) {
+	o.turn <- struct{}{}
+	defer func() { <-o.turn }()
+	o.mu.Lock()
+	o.next = nil
+	o.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), listTime)
+	defer cancel()
+	mine.list, mine.err = leases.Registrations(ctx)
+	close(mine.done)
+}
