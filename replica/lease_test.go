@@ -1,0 +1,229 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"latchkey"
+)
+
+// A handClock goes when it is told to.
+type handClock struct {
+	boot time.Duration
+	wall time.Time
+}
+
+func (c *handClock) Boot() time.Duration { return c.boot }
+func (c *handClock) Wall() time.Time     { return c.wall }
+
+func (c *handClock) advance(boot, wall time.Duration) {
+	c.boot += boot
+	c.wall = c.wall.Add(wall)
+}
+
+func TestLeaseIsGood(t *testing.T) {
+	const length = 3 * time.Second
+	for _, c := range []struct {
+		rule       string
+		boot, wall time.Duration // how the clocks go on
+		good       bool
+	}{
+		{"a lease is good when it was given", 0, 0, true},
+		{"and just before its end", length - 1, length - 1, true},
+		{"and not at its end", length, length, false},
+		{"a suspended machine's lease ends", time.Hour, time.Hour, false},
+		{"the wall clock may be adjusted", time.Second, 1400 * time.Millisecond, true},
+		{"a wall clock set ahead by over 500 ms ends it", time.Second, 1501 * time.Millisecond, false},
+		{"a wall clock set back by over 500 ms ends it", time.Second, 499 * time.Millisecond, false},
+		{"a wall clock set back never lengthens it", length, -time.Hour, false},
+	} {
+		clock := &handClock{boot: time.Hour, wall: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
+		l := lease{from: now(clock), length: length}
+		clock.advance(c.boot, c.wall)
+		if got := l.good(clock); got != c.good {
+			t.Errorf("%s: after %v (wall %v) the lease is good: %v", c.rule, c.boot, c.wall, got)
+		}
+	}
+	if endless := (&lease{endless: true}); !endless.good(&handClock{boot: 1 << 62}) {
+		t.Error("a lease without end is over")
+	}
+}
+
+func TestSystemClock(t *testing.T) {
+	before := System{}.Boot()
+	time.Sleep(2 * time.Millisecond)
+	if after := (System{}).Boot(); after-before < 2*time.Millisecond {
+		t.Errorf("the boot clock went on by %v in 2 ms", after-before)
+	}
+}
+
+func TestSetBack(t *testing.T) {
+	for _, c := range []struct {
+		rule       string
+		boot, wall time.Duration
+		alarm      bool
+	}{
+		{"both go on alike", time.Second, time.Second, false},
+		{"the wall clock is set back by 31 s", time.Second, -30 * time.Second, true},
+		{"the wall clock is set back by 30 s", time.Second, -29 * time.Second, false},
+		{"the wall clock is set ahead", time.Second, time.Hour, false},
+	} {
+		clock := &handClock{wall: time.Now()}
+		w := watch{clock: clock, last: now(clock)}
+		clock.advance(c.boot, c.wall)
+		if back := w.setBack(); (back > 0) != c.alarm {
+			t.Errorf("%s: set back by %v, alarm must be %v", c.rule, back, c.alarm)
+		}
+		if again := w.setBack(); again != 0 {
+			t.Errorf("%s: it is said twice", c.rule)
+		}
+	}
+}
+
+// TestWaitHasBeenListed goes through the states of a wait.
+func TestWait(t *testing.T) {
+	const length = time.Second
+	registration := func(id string, applied latchkey.Revision, stale time.Duration) latchkey.Registration {
+		return latchkey.Registration{ID: id, Node: "node " + id, Lease: length, StaleOK: stale, Applied: applied}
+	}
+	clock := &handClock{boot: time.Hour}
+	w := wait{clock: clock, committed: clock.boot, revision: 7}
+	check := func(rule string, want bool) {
+		t.Helper()
+		if _, done := w.check(); done != want {
+			t.Errorf("%s: done is %v", rule, done)
+		}
+	}
+	clock.advance(time.Hour, 0)
+	check("before the nodes were listed, no time is enough", false)
+
+	clock = &handClock{boot: time.Hour}
+	w = wait{clock: clock, committed: clock.boot, revision: 7}
+	w.see([]latchkey.Registration{registration("a", 7, 0), registration("b", 6, 0), registration("c", 0, time.Minute), registration("d", 6, 0)})
+	check("nodes that have not confirmed are waited for", false)
+	w.see([]latchkey.Registration{registration("b", 8, 0), registration("c", 6, time.Minute), registration("d", 6, 0), registration("e", 0, 0)})
+	check("one has confirmed, two have not", false)
+	w.see([]latchkey.Registration{registration("c", 6, time.Minute), registration("d", 6, 0), registration("e", 0, 0)})
+	clock.advance(length*101/100+50*time.Millisecond-1, 0)
+	check("the leases of two are not over by any clock", false)
+	clock.advance(1, 0)
+	check("they are over; one that was registered since is not waited for", true)
+
+	s := w.settlement()
+	if len(s.Confirmed) != 2 || s.Confirmed[0] != "node a" || s.Confirmed[1] != "node b" {
+		t.Errorf("confirmed: %v", s.Confirmed)
+	}
+	if len(s.Lapsed) != 1 || s.Lapsed[0] != "node d" {
+		t.Errorf("lapsed: %v", s.Lapsed)
+	}
+	if len(s.NotConfirmed) != 1 || s.NotConfirmed[0].Node != "node c" || s.NotConfirmed[0].MaxSeconds < 59 || s.NotConfirmed[0].MaxSeconds > 62 {
+		t.Errorf("not confirmed: %v", s.NotConfirmed)
+	}
+}
+
+func TestWaitForOneThatStops(t *testing.T) {
+	clock := &handClock{}
+	w := wait{clock: clock, revision: 2}
+	w.see([]latchkey.Registration{{ID: "a", Lease: time.Second, Applied: 1}})
+	w.see(nil)
+	if _, done := w.check(); !done {
+		t.Error("a node that is not registered any more is waited for")
+	}
+	if s := w.settlement(); len(s.Confirmed)+len(s.Lapsed)+len(s.NotConfirmed) != 0 {
+		t.Errorf("it confirmed nothing, and nothing is said of it: %+v", s)
+	}
+}
+
+// TestReapOnce reaps by what was seen, on a clock of its own.
+func TestReapOnce(t *testing.T) {
+	const length = time.Second
+	clock := &handClock{}
+	leases := &reaped{}
+	r := &Replica{Leases: leases, Clock: clock}
+	seen := make(map[string]sighting)
+	row := latchkey.Registration{ID: "a", Lease: length, Renewals: 3}
+	see := func(g latchkey.Registration) { r.reapOnce(t.Context(), []latchkey.Registration{g}, seen) }
+
+	see(row)
+	clock.advance(bound(length), 0)
+	see(row)
+	if leases.ids != nil {
+		t.Fatal("a registration was reaped before it was seen unchanged for more than its lease")
+	}
+	row.Renewals++
+	clock.advance(1, 0)
+	see(row)
+	if leases.ids != nil {
+		t.Fatal("a registration was reaped that had been renewed")
+	}
+	row.StaleOK = time.Minute
+	clock.advance(bound(length)+1, 0)
+	see(row)
+	if leases.ids != nil {
+		t.Fatal("a registration was reaped while its node may answer by --stale-ok")
+	}
+	clock.advance(time.Minute*101/100, 0)
+	see(row)
+	if len(leases.ids) != 1 || leases.renewals != row.Renewals {
+		t.Fatalf("reaped: %v at %d renewals", leases.ids, leases.renewals)
+	}
+}
+
+type reaped struct {
+	latchkey.LeaseStore
+	ids      []string
+	renewals int64
+}
+
+func (r *reaped) Reap(_ context.Context, id string, renewals int64) error {
+	r.ids, r.renewals = append(r.ids, id), renewals
+	return nil
+}
+
+func TestUnavailable(t *testing.T) {
+	r := &Replica{Leases: &reaped{}, Clock: &handClock{}}
+	r.init()
+	verdict := func(rule string, want latchkey.Reason) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // it does not wait
+		_, err := r.APIKey(ctx, latchkey.Digest{})
+		var u *latchkey.Unavailable
+		if !errors.As(err, &u) || u.Reason != want {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+	verdict("without a lease this node cannot tell", latchkey.ReasonLeaseOver)
+	alarm := errors.New("another history")
+	r.alarm.Store(&alarm)
+	verdict("nor with another history", latchkey.ReasonStoreUnavailable)
+	r.Leases = nil
+	verdict("nor where the store could not be read", latchkey.ReasonStoreUnavailable)
+}
+
+// BenchmarkLookUp is what a look-up costs, with a lease that ends and without.
+func BenchmarkLookUp(b *testing.B) {
+	for name, l := range map[string]*lease{
+		"Endless": {endless: true},
+		"Lease":   {from: now(System{}), length: time.Hour},
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := &Replica{}
+			r.init()
+			team := &latchkey.Team{ID: "team"}
+			found := &latchkey.Found{Credential: &latchkey.Credential{ID: "key", TeamID: team.ID}}
+			digest := latchkey.DigestOf([]byte("key"))
+			r.teams.write(map[string]*latchkey.Team{team.ID: team}, r.shardOf, true)
+			r.keys.write(map[latchkey.Digest]*latchkey.Found{digest: found}, shardOfDigest, true)
+			r.lease.Store(l)
+			b.ReportAllocs()
+			for b.Loop() {
+				if f, err := r.APIKey(b.Context(), digest); err != nil || f.Credential == nil {
+					b.Fatal(f, err)
+				}
+			}
+		})
+	}
+}
