@@ -46,7 +46,11 @@ type API struct {
 	Keyring *latchkey.Keyring
 	Records latchkey.RecordReader // the journal's unwritten tail, then the store
 	Users   latchkey.UserStore    // of the console
-	Version string                // of the program, as [Client.Version] tells it
+	Version string                // of the program, as [Client.Server] tells it
+
+	Database      string                                             // what nodes share, without user or password; empty: nothing
+	Nodes         func(ctx context.Context) ([]Node, error)          // by name; nil: nobody knows
+	AcceptHistory func(ctx context.Context, by latchkey.Actor) error // nil: the store is one process's own
 
 	ConsoleURL string // the origin that links carry; "" means http://127.0.0.1:8081
 
@@ -57,7 +61,7 @@ type API struct {
 // data directory.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /version", read(a, a.version))
+	mux.Handle("POST /version", read(a, a.server))
 
 	mux.Handle("POST /team/create", change(a, a.createTeam))
 	mux.Handle("POST /team/list", read(a, a.listTeams))
@@ -83,6 +87,9 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("POST /user/invite", read(a, a.inviteUser))
 	mux.Handle("POST /user/list", read(a, a.listUsers))
 	mux.Handle("POST /user/remove", read(a, a.removeUser))
+
+	mux.Handle("POST /node/list", read(a, a.listNodes))
+	mux.Handle("POST /database/accept", read(a, a.acceptHistory))
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		body := describe(fmt.Errorf("the server that runs here (latchkey %s) does not know this operation", a.Version))

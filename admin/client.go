@@ -69,12 +69,6 @@ func Local(h http.Handler) *Client {
 	return &Client{HTTP: &http.Client{Transport: &inProcess{h}}}
 }
 
-// Version returns the version of the server's program.
-func (c *Client) Version(ctx context.Context) (string, error) {
-	v, err := ask[serverVersion](ctx, c, "/version", nothing{})
-	return v.Version, err
-}
-
 // CreateTeam makes a team with an API key and an API secret.
 func (c *Client) CreateTeam(ctx context.Context, name string) (NewTeam, Settlement, error) {
 	return alter[NewTeam](ctx, c, "/team/create", named{name})

@@ -41,9 +41,6 @@ type (
 	ofID struct {
 		ID string `json:"id"`
 	}
-	serverVersion struct {
-		Version string `json:"version"`
-	}
 )
 
 // maxRequests is the largest limit of a list of records.
@@ -66,10 +63,6 @@ type RequestFilter struct {
 	Until  *time.Time `json:"until,omitempty"`  // exclusive
 	Before string     `json:"before,omitempty"` // only older ones than this request ID: the last of the page before
 	Limit  int        `json:"limit,omitempty"`  // 1–1000; 0 means 100
-}
-
-func (a *API) version(context.Context, latchkey.Actor, nothing) (serverVersion, error) {
-	return serverVersion{a.Version}, nil
 }
 
 func (a *API) createTeam(ctx context.Context, by latchkey.Actor, q named) (NewTeam, latchkey.Settlement, error) {

@@ -50,7 +50,8 @@ func (c *explainCmd) Run(s *session) error {
 		}
 	}
 	e := latchkey.Explain(q)
-	if err := s.show(explanation(e), func(w io.Writer) { describeExplanation(w, e) }); err != nil {
+	said := explanation{Verdict: e.Verdict, Reason: e.Reason, Facts: e.Facts, Mistake: e.Mistake, Mend: e.Mend}
+	if err := s.show(said, func(w io.Writer) { describeExplanation(w, e) }); err != nil {
 		return err
 	}
 	switch {

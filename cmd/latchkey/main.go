@@ -43,10 +43,12 @@ Exit codes:
 
 // globals are the flags that every command has.
 type globals struct {
-	Data      string `default:"${data}" env:"LATCHKEY_DATA" placeholder:"DIR" help:"Data directory. Default: ${default}."`
-	Keyset    string `env:"LATCHKEY_KEYSET" placeholder:"FILE" help:"Keyset that seals the credentials. Default: keyset.json in the data directory."`
-	KeyPrefix string `default:"lk_" env:"LATCHKEY_KEY_PREFIX" placeholder:"TEXT" help:"Beginning of new API keys. Default: ${default}."`
-	JSON      bool   `name:"json" help:"Print JSON."`
+	Data             string `default:"${data}" env:"LATCHKEY_DATA" placeholder:"DIR" help:"Data directory. Default: ${default}."`
+	Keyset           string `env:"LATCHKEY_KEYSET" placeholder:"FILE" help:"Keyset that seals the credentials. Default: keyset.json in the data directory."`
+	Database         string `env:"LATCHKEY_DATABASE" placeholder:"URL" help:"PostgreSQL database that many nodes share (postgres://USER@HOST/NAME), in place of a store in the data directory. A URL with a password goes into the environment, or the password alone into the file that PGPASSFILE names."`
+	KeyPrefix        string `default:"lk_" env:"LATCHKEY_KEY_PREFIX" placeholder:"TEXT" help:"Beginning of new API keys. Default: ${default}."`
+	InsecureDatabase bool   `env:"LATCHKEY_INSECURE_DATABASE" help:"Speak to a database without TLS, though it is not on this machine."`
+	JSON             bool   `name:"json" help:"Print JSON."`
 }
 
 // cli is the whole command line: flags, environment and help all come from it.
@@ -88,6 +90,9 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		return report(stderr, &c.globals, err)
 	}
 	c.Data = cmp.Or(c.Data, defaultData) // LATCHKEY_DATA may be set and empty
+	if err := checkDatabase(&c.globals, kctx); err != nil {
+		return report(stderr, &c.globals, err)
+	}
 	s := &session{globals: &c.globals, stdin: stdin, stdout: stdout, stderr: stderr}
 	return report(stderr, &c.globals, kctx.Run(&c.globals, s))
 }

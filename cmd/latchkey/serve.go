@@ -85,7 +85,7 @@ func (c *serveCmd) Run(g *globals) error {
 		return errors.Join(err, lock.Close())
 	}
 	n, err := openNode(ctx, lock, nodeConfig{
-		Data: g.Data, Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
+		Data: g.Data, Database: g.database(), Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
 		Create: true, By: latchkey.System, Logger: logger, Strict: c.Journal == "strict",
 	})
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"latchkey"
-	"latchkey/admin"
 	"latchkey/contacts"
 	"latchkey/guard"
 	"latchkey/problem"
@@ -70,11 +69,8 @@ func (c *serveCmd) newServer(n *node, sockets *sockets, logger *slog.Logger) (*s
 	if s.console, err = c.newConsole(n, sockets, s.url+path, source, s.keep.Age, logger); err != nil {
 		return nil, err
 	}
-	management := &admin.API{
-		Keyring: n.keyring, Records: n.records, Users: n.store, ConsoleURL: s.console.url(), Version: version(), Logger: logger,
-	}
 	s.admin = &http.Server{
-		Handler:  management.Handler(),
+		Handler:  n.management(s.console.url(), logger).Handler(),
 		ErrorLog: errorLog, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 	}
 	return s, nil
@@ -140,7 +136,6 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 	defer cancel()
 
 	var background sync.WaitGroup
-	background.Go(func() { s.node.replica.Run(ctx) })
 	background.Go(func() { s.keepHouse(ctx) })
 	failed := make(chan error, 3)
 	go func() { failed <- s.serveAPI() }()

@@ -63,26 +63,28 @@ func (s *session) call(do func(context.Context, *admin.Client) error) error {
 }
 
 // connect returns a client of the server that runs on the data directory or, if
-// none does, of the store itself, which is then this process's until disconnect
-// is called.
+// none does, of the store itself. One in the data directory is this process's
+// until disconnect is called.
 func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect func() error, err error) {
 	server := admin.Dial(socketPath(s.Data))
-	silence := ping(ctx, server)
+	running := func() error { return nil }
+	silence := s.ping(ctx, server)
 	if silence == nil {
-		return server, func() error { return nil }, nil
+		return server, running, nil
+	}
+	var other *otherStoreError
+	if errors.As(silence, &other) {
+		return nil, nil, silence
 	}
 	n, err := s.open(ctx)
 	if err == nil {
-		a := &admin.API{
-			Keyring: n.keyring, Records: n.records, Users: n.store, Version: version(), ConsoleURL: os.Getenv("LATCHKEY_CONSOLE_URL"),
-		}
-		return admin.Local(a.Handler()), n.Close, nil
+		return admin.Local(n.management(os.Getenv("LATCHKEY_CONSOLE_URL"), nil).Handler()), n.Close, nil
 	}
 	switch {
 	case errors.Is(silence, admin.ErrNoServer):
 		// One may have come up while we waited for the lock that it held.
-		if ping(ctx, server) == nil {
-			return server, func() error { return nil }, nil
+		if s.ping(ctx, server) == nil {
+			return server, running, nil
 		}
 	case !errors.Is(silence, fs.ErrPermission):
 		err = fmt.Errorf("%w; its server does not answer: %w", err, silence)
@@ -90,22 +92,46 @@ func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect fu
 	return nil, nil, err
 }
 
-// open opens the store itself.
+// open opens the store itself. A database that nodes share needs no data
+// directory: what is there belongs to a node, which may come back any time.
 func (s *session) open(ctx context.Context) (*node, error) {
-	lock, err := claimDir(ctx, s.Data, false)
-	if err != nil {
-		return nil, err
+	var (
+		lock *os.File
+		err  error
+	)
+	if s.Database == "" {
+		if lock, err = claimDir(ctx, s.Data, false); err != nil {
+			return nil, err
+		}
 	}
 	return openNode(ctx, lock, nodeConfig{
-		Data: s.Data, Keyset: s.Keyset, KeyPrefix: s.KeyPrefix, By: latchkey.Actor{Name: actor(), Source: latchkey.System.Source}, Logger: slog.New(slog.DiscardHandler),
+		Data: s.Data, Database: s.database(), Keyset: s.Keyset, KeyPrefix: s.KeyPrefix, Command: true,
+		By: latchkey.Actor{Name: actor(), Source: latchkey.System.Source}, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
-func ping(ctx context.Context, api *admin.Client) error {
+// ping reports why the server is not to be asked: it does not answer, or it
+// works on another store than the one that was named.
+func (s *session) ping(ctx context.Context, api *admin.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
-	_, err := api.Version(ctx)
+	server, err := api.Server(ctx)
+	if err == nil && s.Database != "" && server.Database != s.database().String() {
+		return &otherStoreError{data: s.Data, works: server.Database, named: s.database().String()}
+	}
 	return err
+}
+
+// An otherStoreError is a server on the data directory that works on another
+// store than the command is to.
+type otherStoreError struct{ data, works, named string }
+
+func (e *otherStoreError) Error() string {
+	works := "a store of its own"
+	if e.works != "" {
+		works = "the database " + e.works
+	}
+	return fmt.Sprintf("the server on %s works on %s, and not on the database %s (name another data directory with --data, or no --database)", e.data, works, e.named)
 }
 
 // actor says who runs the command, for the record of a change.

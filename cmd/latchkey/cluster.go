@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey"
+	"latchkey/admin"
+	"latchkey/replica"
+)
+
+// management is the API that commands speak, of this node.
+func (n *node) management(consoleURL string, logger *slog.Logger) *admin.API {
+	a := &admin.API{
+		Keyring: n.keyring, Records: n.records, Users: n.store, ConsoleURL: consoleURL, Version: version(), Logger: logger,
+		Nodes: n.nodes,
+	}
+	if n.leases != nil {
+		a.Database, a.AcceptHistory = n.database.String(), n.leases.AcceptHistory
+	}
+	return a
+}
+
+// nodes lists the nodes of the cluster by name, or this one.
+func (n *node) nodes(ctx context.Context) ([]admin.Node, error) {
+	mine := n.replica.Status()
+	if n.leases == nil {
+		if n.stop == nil {
+			return nil, nil // a command, and no server
+		}
+		return []admin.Node{n.self(mine)}, nil
+	}
+	list, err := n.leases.Registrations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []admin.Node
+	seen := false
+	for _, g := range list {
+		if g.ID == mine.Registration.ID {
+			nodes, seen = append(nodes, n.self(mine)), true
+			continue
+		}
+		nodes = append(nodes, nodeOf(g, time.Now()))
+	}
+	if !seen && n.stop != nil {
+		nodes = append(nodes, n.self(mine)) // cut off, or its registration is just being made
+	}
+	slices.SortStableFunc(nodes, func(a, b admin.Node) int { return strings.Compare(a.Name, b.Name) })
+	return nodes, nil
+}
+
+// self is this node: it knows its own lease.
+func (n *node) self(s replica.Status) admin.Node {
+	a := admin.Node{
+		Name: n.name, Address: n.address, Version: version(), Revision: int64(s.Revision), State: admin.NodeUnavailable,
+	}
+	if n.leases != nil {
+		a.LeaseMS, a.StaleOKMS = cmp.Or(n.replica.Lease, latchkey.DefaultLease).Milliseconds(), n.replica.StaleOK.Milliseconds()
+	}
+	if s.Remaining > 0 {
+		a.State = admin.NodeAnswering
+	}
+	if s.Remaining > 0 && s.Remaining != replica.Endless {
+		a.RemainingMS = s.Remaining.Milliseconds()
+	}
+	if s.Alarm != nil {
+		a.Alarm = s.Alarm.Error()
+	}
+	return a
+}
+
+// nodeOf is another node, as far as it can be seen. The times are by two clocks:
+// for people they are good enough, and nothing is decided by them.
+func nodeOf(g latchkey.Registration, now time.Time) admin.Node {
+	a := admin.Node{
+		Name: g.Node, Address: g.Address, Version: g.Version, Revision: int64(g.Applied),
+		LeaseMS: g.Lease.Milliseconds(), StaleOKMS: g.StaleOK.Milliseconds(), State: admin.NodeStarting,
+	}
+	if g.Renewals == 0 {
+		return a
+	}
+	renewed := g.Renewed.UTC()
+	age := max(0, now.Sub(renewed))
+	a.Renewed = &renewed
+	a.RemainingMS = max(0, g.Lease-age).Milliseconds()
+	switch {
+	case age < g.Lease:
+		a.State = admin.NodeAnswering
+	case age < g.Lease+g.StaleOK:
+		a.State = admin.NodeStale
+	default:
+		a.State = admin.NodeSilent
+	}
+	return a
+}

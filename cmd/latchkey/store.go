@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"latchkey"
+	"latchkey/sqlite"
+)
+
+// A store is what a node needs of a database.
+type store interface {
+	latchkey.CredentialStore
+	latchkey.RecordStore
+	latchkey.RecordKeeper
+	latchkey.ContactStore
+	latchkey.AuditStore
+	latchkey.UserStore
+	latchkey.SessionStore
+	latchkey.UsageStore
+	latchkey.TallyReader
+
+	Created() bool // this process made the schema
+	Close() error
+}
+
+// openSQLite opens the store in a data directory that this process has locked.
+func openSQLite(ctx context.Context, c *nodeConfig, genesis func(time.Time) (latchkey.Genesis, error)) (store, error) {
+	if member, err := exists(historyPath(c.Data)); err != nil {
+		return nil, fmt.Errorf("open the data directory: %w", err)
+	} else if member {
+		return nil, fmt.Errorf("the data directory %s is that of a node of a cluster: name its database (--database, or LATCHKEY_DATABASE)", c.Data)
+	}
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data, Genesis: genesis})
+	if err != nil {
+		return nil, err // and no nil pointer in the interface
+	}
+	return s, nil
+}
+
+// exists reports whether there is a file.
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// historyPath is the file in which a node of a cluster remembers how far the
+// database had come.
+func historyPath(data string) string { return filepath.Join(data, "history.json") }
