@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,8 +24,9 @@ type Question struct {
 	// came, and are judged to the letter. nil: there is only Text.
 	Fields []string
 
-	// Text is what somebody pasted: an Authorization header, its value, or a
-	// bare key or token, with whatever white space was copied with it.
+	// Text is what somebody pasted: an Authorization header, alone, in a
+	// program's output or as a program is given it; its value; a key with the
+	// colon of Basic; or a bare key or token, with the white space around it.
 	Text string
 
 	Now    time.Time     // the time to judge tokens by; zero means now
@@ -90,16 +90,21 @@ func Explain(q Question) Explanation {
 		q.Prefix = DefaultKeyPrefix
 	}
 	var e Explanation
-	fields, bare := q.Fields, false
-	if fields == nil {
-		fields, bare = fieldsOf(q.Text)
+	sent := pasted{fields: q.Fields}
+	if q.Fields == nil {
+		sent = readPasted(q.Text)
 	}
-	a, denial := ReadAuthorization(fields)
+	if sent.elsewhere != "" {
+		e.fact("No Authorization header, but a credential, it seems, in %s.", sent.elsewhere)
+		return e.fail(ReasonNoField, "The credential is in "+sent.elsewhere+", where it is not looked for.",
+			"Send it in the Authorization header: Authorization: Bearer …."+sent.leak)
+	}
+	a, denial := ReadAuthorization(sent.fields)
 	if denial != nil {
-		return e.explainForm(&q, fields, bare, denial)
+		return e.explainForm(&q, sent.fields, sent.bare, denial)
 	}
-	if bare {
-		e.fact("A bare credential, read here as if it followed \"Bearer \".")
+	if sent.as != "" {
+		e.fact("%s", sent.as)
 	}
 	switch a.Method {
 	case MethodJWT:
@@ -110,35 +115,6 @@ func Explain(q Question) Explanation {
 		e.fact("An API key in the form of a Bearer token, %d characters long.", len(a.token))
 		return e.explainKey(&q, a.token)
 	}
-}
-
-// maxText bounds what is searched for headers.
-const maxText = 8 * MaxAuthorization
-
-// headerLine is an Authorization header among other lines, also as a program
-// shows what it sent ("> Authorization: …").
-var headerLine = regexp.MustCompile(`(?im)^[>* \t]*authorization[ \t]*:(.*)$`)
-
-// fieldsOf takes the values of Authorization headers out of what was pasted. A
-// bare credential comes back with a scheme.
-func fieldsOf(text string) (fields []string, bare bool) {
-	if len(text) > maxText {
-		return []string{text}, false
-	}
-	for _, m := range headerLine.FindAllStringSubmatch(text, -1) {
-		fields = append(fields, strings.TrimSpace(m[1]))
-	}
-	if fields != nil {
-		return fields, false
-	}
-	if text = strings.TrimSpace(text); text == "" {
-		return nil, false
-	}
-	scheme, _, spaced := strings.Cut(text, " ")
-	if schemeOf(scheme) != "" || spaced {
-		return []string{text}, false
-	}
-	return []string{"Bearer " + text}, true
 }
 
 // schemeOf returns the name of one of our two schemes, or "".

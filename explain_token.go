@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,6 +26,9 @@ func (e *Explanation) explainToken(q *Question, compact string) Explanation {
 	switch known.Reason {
 	case ReasonSecretUnknown:
 		mistake, mend := unknownIssuer(q, id)
+		if lower := strings.ToLower(id); lower != id && (uuidForm.MatchString(id) || q.APISecret(lower).Key != Secret{}) {
+			mistake, mend = "iss has capital letters, and IDs are compared to the letter.", "Set iss to the API Secret ID as it stands in Settings → Integrations: in lower case."
+		}
 		return e.fail(ReasonSecretUnknown, strings.TrimSpace(mistake+" "+known.Words), mend)
 	case ReasonSecretRevoked:
 		return e.fail(ReasonSecretRevoked, strings.TrimSpace(deadSecret+known.Words),
@@ -86,12 +90,36 @@ func (e *Explanation) explainTokenForm(q *Question, compact string, d *Denial) E
 	case formOf(q.Prefix, compact) != formForeign:
 		mistake, mend = "There is a dot in the API key, which makes it a JWT.", "No API key has a dot: was a full stop copied with it?"
 	default:
-		mistake, mend = sentences(d.Detail)
+		if mistake, mend = misspelt(compact, d); mistake == "" {
+			mistake, mend = sentences(d.Detail)
+		}
 	}
 	if mend == "" {
 		mend = "Make the token as the documentation says, or with a JWT library by HS256."
 	}
 	return e.fail(d.Reason, mistake, mend)
+}
+
+// misspelt finds a claim that is there in capital letters, where jwt misses it.
+func misspelt(compact string, d *Denial) (mistake, mend string) {
+	_, rest, _ := strings.Cut(compact, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	decoded, err := decodeLoosely(payload)
+	var claims map[string]json.RawMessage
+	if d.Reason != ReasonJWTClaim || err != nil || json.Unmarshal([]byte(decoded), &claims) != nil {
+		return "", ""
+	}
+	for _, name := range []string{"iss", "iat"} {
+		if _, there := claims[name]; there {
+			continue
+		}
+		for other := range claims {
+			if strings.EqualFold(other, name) {
+				return fmt.Sprintf("%s is missing; there is %s instead.", name, other), "Write the names of claims in lower case: they are compared to the letter."
+			}
+		}
+	}
+	return "", ""
 }
 
 // sentences makes two sentences of a detail of package jwt: what is wrong and,
