@@ -15,7 +15,7 @@ type explainCmd struct {
 
 // Help says more.
 func (*explainCmd) Help() string {
-	return `Says what a credential is, whether it would pass, why not, and how to mend it. It reads an Authorization header, its value, or a bare key or token from standard input. No server takes part, so that it judges time by this machine's clock, and cannot tell whether a key is alive or a secret revoked. With the API secret, it finds out what is wrong with a signature.
+	return `Says what a credential is, whether it would pass, why not, and how to mend it. It reads an Authorization header, also in a curl command or a line of source code, its value, or a bare key or token from standard input. No server takes part, so that it judges time by this machine's clock, and cannot tell whether a key is alive or a secret revoked. With the API secret, it finds out what is wrong with a signature.
 
 Exit codes: 0 it would pass, or no mistake can be seen from here; 1 a mistake is seen.`
 }

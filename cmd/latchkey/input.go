@@ -22,9 +22,15 @@ import (
 // maxInput is well above any value that can be imported, in bytes.
 const maxInput = 4 << 10
 
+// maxPasted is for what somebody pasted around a credential, in bytes.
+const maxPasted = 64 << 10
+
 // readSecret reads a value from standard input: all of it, but one newline at
 // the end. A terminal gets a prompt, and does not show what is typed.
-func (s *session) readSecret(what string) (latchkey.Secret, error) {
+func (s *session) readSecret(what string) (latchkey.Secret, error) { return s.readText(what, maxInput) }
+
+// readText is readSecret for a text of at most limit bytes.
+func (s *session) readText(what string, limit int) (latchkey.Secret, error) {
 	var (
 		text []byte
 		err  error
@@ -34,15 +40,15 @@ func (s *session) readSecret(what string) (latchkey.Secret, error) {
 		text, err = readHidden(s.stdin)
 		fmt.Fprintln(s.stderr)
 	} else {
-		text, err = io.ReadAll(io.LimitReader(s.stdin, maxInput+1))
+		text, err = io.ReadAll(io.LimitReader(s.stdin, int64(limit)+1))
 	}
 	if err != nil {
 		return latchkey.Secret{}, fmt.Errorf("read the value from standard input: %w", err)
 	}
 	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	switch {
-	case len(text) > maxInput:
-		return latchkey.Secret{}, usageError("the value on standard input is longer than 4 KiB")
+	case len(text) > limit:
+		return latchkey.Secret{}, usageError("the value on standard input is longer than %d KiB", limit>>10)
 	case value == "":
 		return latchkey.Secret{}, usageError("there is no value on standard input")
 	}

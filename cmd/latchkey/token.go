@@ -116,7 +116,7 @@ func (s *session) pasted(argument, what string) (string, error) {
 		fmt.Fprintln(s.stderr, "latchkey: others can see what is on the command line, and the shell may keep it: standard input is safer")
 		return argument, nil
 	}
-	text, err := s.readSecret(what)
+	text, err := s.readText(what, maxPasted)
 	return text.Reveal(), err
 }
 
