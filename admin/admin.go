@@ -135,7 +135,7 @@ func change[Q, A any](a *API, do func(ctx context.Context, by latchkey.Actor, qu
 		}
 		settlement := settlementOf(settled)
 		a.logger().InfoContext(r.Context(), "admin change", "operation", r.URL.Path, "by", by.Name,
-			"took_ms", settlement.TookMS, "confirmed", len(settlement.Confirmed), "not_confirmed", len(settlement.NotConfirmed))
+			"took_ms", settlement.TookMS, "confirmed", len(settlement.Confirmed), "lapsed", len(settlement.Lapsed), "not_confirmed", len(settlement.NotConfirmed))
 		// Strings and numbers always encode; node names may not be ASCII, and a field's value must be.
 		text, _ := json.Marshal(settlement)
 		w.Header().Set(settlementField, asciiJSON(text))

@@ -278,7 +278,7 @@ func TestShapes(t *testing.T) {
 	}
 	team := []string{"id", "name", "disabled", "created"}
 	key := []string{"team", "api_key", "rolled_at", "old_key_until"}
-	rolled := []string{"team", "api_key", "rolled_at", "took_ms", "confirmed", "not_confirmed"}
+	rolled := []string{"team", "api_key", "rolled_at", "took_ms", "confirmed", "lapsed", "not_confirmed"}
 
 	made := post("/team/create", `{"name":"acme"}`)
 	names("team create", made, "team", "api_key", "secret")
@@ -310,7 +310,7 @@ func TestShapes(t *testing.T) {
 	names("secret list", secrets, "secrets")
 	names("secret list: a secret", secrets["secrets"].([]any)[0], "id", "created", "last_used")
 	names("secret revoke", post("/secret/revoke", `{"id":"`+second["id"].(string)+`"}`),
-		"team", "id", "revoked_at", "took_ms", "confirmed", "not_confirmed")
+		"team", "id", "revoked_at", "took_ms", "confirmed", "lapsed", "not_confirmed")
 	names("secret import", post("/secret/import", `{"team":"acme","id":"i","key":"`+second["key"].(string)+`"}`), "id")
 
 	m.records = []latchkey.Record{{RequestID: "0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e41", Time: time.Now()}}

@@ -39,8 +39,9 @@ type Key struct {
 
 // A Settlement says how a change became true on all nodes.
 type Settlement struct {
-	TookMS       float64                `json:"took_ms"`       // since the commit
+	TookMS       float64                `json:"took_ms"`       // from the change's beginning to its end
 	Confirmed    []string               `json:"confirmed"`     // nodes that follow the change
+	Lapsed       []string               `json:"lapsed"`        // nodes that were not heard from, and whose leases are over
 	NotConfirmed []latchkey.Unconfirmed `json:"not_confirmed"` // nodes that may yet accept what it ended
 }
 
@@ -96,6 +97,7 @@ func settlementOf(s latchkey.Settlement) Settlement {
 	return Settlement{
 		TookMS:       float64(s.Took.Microseconds()) / 1000,
 		Confirmed:    append([]string{}, s.Confirmed...),
+		Lapsed:       append([]string{}, s.Lapsed...),
 		NotConfirmed: append([]latchkey.Unconfirmed{}, s.NotConfirmed...),
 	}
 }

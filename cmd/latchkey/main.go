@@ -55,16 +55,18 @@ type globals struct {
 type cli struct {
 	globals
 
-	Serve   serveCmd   `cmd:"" help:"Run the server."`
-	Team    teamCmd    `cmd:"" help:"Teams."`
-	Key     keyCmd     `cmd:"" help:"A team's API key."`
-	Secret  secretCmd  `cmd:"" help:"A team's API secrets, which sign JWTs."`
-	Request requestCmd `cmd:"" help:"Records of requests."`
-	User    userCmd    `cmd:"" help:"Users of the console."`
-	Token   tokenCmd   `cmd:"" help:"Print a fresh JWT, or show what one says."`
-	Explain explainCmd `cmd:"" help:"Say what is wrong with a credential, and how to mend it."`
-	Call    callCmd    `cmd:"" help:"Call the API with the credential in the environment."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Run the server."`
+	Team     teamCmd     `cmd:"" help:"Teams."`
+	Key      keyCmd      `cmd:"" help:"A team's API key."`
+	Secret   secretCmd   `cmd:"" help:"A team's API secrets, which sign JWTs."`
+	Node     nodeCmd     `cmd:"" help:"The nodes that share a database."`
+	Database databaseCmd `cmd:"" name:"database" help:"The database that nodes share."`
+	Request  requestCmd  `cmd:"" help:"Records of requests."`
+	User     userCmd     `cmd:"" help:"Users of the console."`
+	Token    tokenCmd    `cmd:"" help:"Print a fresh JWT, or show what one says."`
+	Explain  explainCmd  `cmd:"" help:"Say what is wrong with a credential, and how to mend it."`
+	Call     callCmd     `cmd:"" help:"Call the API with the credential in the environment."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 func main() {

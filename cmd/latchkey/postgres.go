@@ -8,6 +8,9 @@ import (
 	"latchkey"
 )
 
-func openPostgres(context.Context, *nodeConfig, func(time.Time) (latchkey.Genesis, error)) (store, latchkey.LeaseStore, error) {
+func openPostgres(ctx context.Context, c *nodeConfig, genesis func(time.Time) (latchkey.Genesis, error)) (store, latchkey.LeaseStore, error) {
+	if err := c.ownsNoStore(); err != nil {
+		return nil, nil, err
+	}
 	return nil, nil, errors.New("package postgres is not there yet")
 }

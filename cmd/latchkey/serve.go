@@ -49,9 +49,9 @@ type serveCmd struct {
 	Realm          string        `default:"latchkey" env:"LATCHKEY_REALM" help:"Realm of WWW-Authenticate. Default: ${default}."`
 	DocsURL        string        `name:"docs-url" env:"LATCHKEY_DOCS_URL" placeholder:"URL" help:"Page that explains the error codes: the problem type is URL#CODE."`
 	Leeway         time.Duration `default:"30s" env:"LATCHKEY_LEEWAY" placeholder:"DURATION" help:"How far a token's iat may lie in the future (0s … 60s). Default: ${default}."`
-	Node           string        `env:"LATCHKEY_NODE" placeholder:"NAME" help:"This node's name, in records and rolls. Default: the host's."`
 
 	consoleFlags `embed:""`
+	clusterFlags `embed:""`
 
 	Journal   string `enum:"relaxed,strict" default:"relaxed" env:"LATCHKEY_JOURNAL" placeholder:"MODE" help:"When a response may leave: once its record is safe from the end of the process (relaxed; on disk within a second), or once it is on disk (strict; answers unavailable when it cannot be). Default: ${default}."`
 	Keep      span   `default:"0s" env:"LATCHKEY_KEEP" placeholder:"TIME" help:"Keep records for so long, such as 30d, in whole days. Default: for ever."`
@@ -84,10 +84,13 @@ func (c *serveCmd) Run(g *globals) error {
 	if err != nil {
 		return errors.Join(err, lock.Close())
 	}
-	n, err := openNode(ctx, lock, nodeConfig{
+	starting, started := until(ctx, signals)
+	n, err := openNode(starting, lock, nodeConfig{
 		Data: g.Data, Database: g.database(), Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
+		Address: c.address(sockets), Lease: c.Lease, StaleOK: c.StaleOK,
 		Create: true, By: latchkey.System, Logger: logger, Strict: c.Journal == "strict",
 	})
+	started()
 	if err != nil {
 		return errors.Join(err, sockets.close())
 	}
@@ -104,11 +107,33 @@ func (c *serveCmd) Run(g *globals) error {
 			return errors.Join(err, sockets.close(), n.Close())
 		}
 	}
-	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), n.name, g.Data)
+	data := g.Data
+	if name := g.database().String(); name != "" {
+		data = name
+	}
+	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), n.name, data)
 	if s.console != nil {
 		fmt.Fprintf(os.Stderr, "latchkey: console on %s\n", s.console.url())
 	}
 	return errors.Join(s.run(ctx, signals, c.Drain), n.Close())
+}
+
+// until returns a context that ends with a signal, which stays in the channel: a
+// start may wait for other nodes, or for a database.
+func until(ctx context.Context, signals chan os.Signal) (starting context.Context, started func()) {
+	starting, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case got := <-signals:
+			cancel(fmt.Errorf("%s before the start was done", signalName(got)))
+			signals <- got
+		case <-done:
+		}
+	}()
+	return starting, func() { close(done); <-ended }
 }
 
 // leewayField gives the flag's 0 the meaning "none", which the field has below 0.
@@ -144,6 +169,9 @@ func (c *serveCmd) check(g *globals) error {
 		return err
 	}
 	if _, err := c.gateway(&guard.Guard{}); err != nil {
+		return err
+	}
+	if err := c.clusterFlags.check(g.Database != ""); err != nil {
 		return err
 	}
 	return c.consoleFlags.check(c.TLSCert != "")

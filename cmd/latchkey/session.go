@@ -170,8 +170,14 @@ func (s *session) remark(format string, args ...any) {
 
 // settled tells who follows a change, and is an error if somebody may not yet.
 func (s *session) settled(change admin.Settlement) error {
-	if len(change.Confirmed) > 0 {
+	switch {
+	case len(change.Confirmed) > 0:
 		s.remark("Confirmed by %s in %s ms.", list(change.Confirmed), milliseconds(change.TookMS))
+	case s.Database != "" && len(change.Lapsed)+len(change.NotConfirmed) == 0:
+		s.remark("Confirmed in %s ms: no node is running.", milliseconds(change.TookMS))
+	}
+	if len(change.Lapsed) > 0 {
+		s.remark("Not heard from: %s. Their leases are over: they accept nothing.", list(change.Lapsed))
 	}
 	if len(change.NotConfirmed) > 0 {
 		return &unconfirmedError{change.NotConfirmed}

@@ -55,3 +55,16 @@ func exists(path string) (bool, error) {
 // historyPath is the file in which a node of a cluster remembers how far the
 // database had come.
 func historyPath(data string) string { return filepath.Join(data, "history.json") }
+
+// ownsNoStore refuses the data directory of a server that has a store of its
+// own: the records that wait in its journal are not the cluster's.
+func (c *nodeConfig) ownsNoStore() error {
+	own, err := exists(filepath.Join(c.Data, "latchkey.db"))
+	if err != nil {
+		return fmt.Errorf("open the data directory: %w", err)
+	}
+	if own && !c.Command {
+		return fmt.Errorf("the data directory %s holds a store of its own (latchkey.db): name another with --data", c.Data)
+	}
+	return nil
+}
