@@ -43,27 +43,60 @@ func New(baseURL string, transport *Transport) (*Client, error) {
 
 // FromEnv returns a client made from the environment: LATCHKEY_URL is the API's
 // address; the credential is either LATCHKEY_API_KEY, sent as a Bearer token, or
-// LATCHKEY_SECRET_ID with LATCHKEY_SECRET_KEY, which sign tokens. A variable that
-// is empty is not set.
+// LATCHKEY_SECRET_ID with LATCHKEY_SECRET_KEY, which sign tokens. Where both are
+// set, LATCHKEY_AUTH must choose: bearer, basic or jwt. A variable that is empty
+// is not set.
 func FromEnv() (*Client, error) {
 	address := os.Getenv("LATCHKEY_URL")
+	if address == "" {
+		return nil, errors.New("client: LATCHKEY_URL is not set: it is the API's address, such as https://api.example.com")
+	}
 	key := os.Getenv("LATCHKEY_API_KEY")
 	id, secret := os.Getenv("LATCHKEY_SECRET_ID"), os.Getenv("LATCHKEY_SECRET_KEY")
+	method, err := methodOf(os.Getenv("LATCHKEY_AUTH"), key, id, secret)
 	switch {
-	case address == "":
-		return nil, errors.New("client: LATCHKEY_URL is not set: it is the API's address, such as https://api.example.com")
-	case key != "" && (id != "" || secret != ""):
-		return nil, errors.New("client: LATCHKEY_API_KEY is set, and LATCHKEY_SECRET_ID or LATCHKEY_SECRET_KEY too: unset the one or the others")
-	case key != "":
+	case err != nil:
+		return nil, err
+	case method == "bearer":
 		return New(address, Bearer(key))
-	case id == "" && secret == "":
-		return nil, errors.New("client: no credential is set: set LATCHKEY_API_KEY, or LATCHKEY_SECRET_ID and LATCHKEY_SECRET_KEY")
-	case id == "":
-		return nil, errors.New("client: LATCHKEY_SECRET_KEY is set and LATCHKEY_SECRET_ID is not")
-	case secret == "":
-		return nil, errors.New("client: LATCHKEY_SECRET_ID is set and LATCHKEY_SECRET_KEY is not")
+	case method == "basic":
+		return New(address, Basic(key))
 	}
 	return New(address, JWT(id, secret))
+}
+
+// methodOf returns the method that was chosen, or else the one that there is a
+// credential for, if that is there whole.
+func methodOf(chosen, key, id, secret string) (string, error) {
+	if chosen == "" {
+		switch {
+		case key != "" && (id != "" || secret != ""):
+			other := "LATCHKEY_SECRET_ID"
+			if id == "" {
+				other = "LATCHKEY_SECRET_KEY"
+			}
+			return "", fmt.Errorf("client: LATCHKEY_API_KEY is set, and %s too: unset one of the two credentials, or choose by LATCHKEY_AUTH=bearer, basic (both send the key) or jwt (signs with the secret)", other)
+		case key != "":
+			chosen = "bearer"
+		case id == "" && secret == "":
+			return "", errors.New("client: no credential is set: set LATCHKEY_API_KEY, or LATCHKEY_SECRET_ID and LATCHKEY_SECRET_KEY")
+		default:
+			chosen = "jwt"
+		}
+	}
+	switch {
+	case chosen != "bearer" && chosen != "basic" && chosen != "jwt":
+		return "", errors.New("client: LATCHKEY_AUTH must be bearer, basic or jwt")
+	case chosen != "jwt" && key == "":
+		return "", fmt.Errorf("client: LATCHKEY_AUTH is %s, and LATCHKEY_API_KEY is not set", chosen)
+	case chosen == "jwt" && id == "" && secret == "":
+		return "", errors.New("client: LATCHKEY_AUTH is jwt, and LATCHKEY_SECRET_ID and LATCHKEY_SECRET_KEY are not set")
+	case chosen == "jwt" && id == "":
+		return "", errors.New("client: LATCHKEY_SECRET_KEY is set and LATCHKEY_SECRET_ID is not")
+	case chosen == "jwt" && secret == "":
+		return "", errors.New("client: LATCHKEY_SECRET_ID is set and LATCHKEY_SECRET_KEY is not")
+	}
+	return chosen, nil
 }
 
 // Do makes a call. path begins with a slash and may have a query; it is put after

@@ -1,7 +1,9 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -74,13 +76,21 @@ func TestFromEnv(t *testing.T) {
 		"secret":       {map[string]string{"URL": api, "SECRET_ID": id, "SECRET_KEY": secret}, ""},
 		"ID alone":     {map[string]string{"URL": api, "SECRET_ID": id}, "LATCHKEY_SECRET_ID is set and LATCHKEY_SECRET_KEY is not"},
 		"secret alone": {map[string]string{"URL": api, "SECRET_KEY": secret}, "LATCHKEY_SECRET_KEY is set and LATCHKEY_SECRET_ID is not"},
-		"both":         {map[string]string{"URL": api, "API_KEY": key, "SECRET_ID": id, "SECRET_KEY": secret}, "unset the one or the others"},
-		"key and ID":   {map[string]string{"URL": api, "API_KEY": key, "SECRET_ID": id}, "unset the one or the others"},
-		"bad URL":      {map[string]string{"URL": "api", "API_KEY": key}, "absolute URL"},
-		"bad key":      {map[string]string{"URL": api, "API_KEY": key + "\r\n"}, "the API key has white space"},
+		"both":         {map[string]string{"URL": api, "API_KEY": key, "SECRET_ID": id, "SECRET_KEY": secret}, "LATCHKEY_SECRET_ID too: unset one of the two credentials, or choose by LATCHKEY_AUTH=bearer"},
+		"key and key":  {map[string]string{"URL": api, "API_KEY": key, "SECRET_KEY": secret}, "LATCHKEY_SECRET_KEY too: unset"},
+		"both, bearer": {map[string]string{"URL": api, "API_KEY": key, "SECRET_ID": id, "SECRET_KEY": secret, "AUTH": "bearer"}, ""},
+		"both, basic":  {map[string]string{"URL": api, "API_KEY": key, "SECRET_ID": id, "SECRET_KEY": secret, "AUTH": "basic"}, ""},
+		"both, jwt":    {map[string]string{"URL": api, "API_KEY": key, "SECRET_ID": id, "SECRET_KEY": secret, "AUTH": "jwt"}, ""},
+		"key, jwt":     {map[string]string{"URL": api, "API_KEY": key, "AUTH": "jwt"}, "LATCHKEY_SECRET_ID and LATCHKEY_SECRET_KEY are not set"},
+		"secret, basic": {map[string]string{"URL": api, "SECRET_ID": id, "SECRET_KEY": secret, "AUTH": "basic"},
+			"LATCHKEY_AUTH is basic, and LATCHKEY_API_KEY is not set"},
+		"secret as AUTH": {map[string]string{"URL": api, "API_KEY": key, "AUTH": secret}, "LATCHKEY_AUTH must be"},
+		"key and ID":     {map[string]string{"URL": api, "API_KEY": key, "SECRET_ID": id}, "unset one of the two"},
+		"bad URL":        {map[string]string{"URL": "api", "API_KEY": key}, "absolute URL"},
+		"bad key":        {map[string]string{"URL": api, "API_KEY": key + "\r\n"}, "the API key has white space"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, v := range []string{"URL", "API_KEY", "SECRET_ID", "SECRET_KEY"} {
+			for _, v := range []string{"URL", "API_KEY", "SECRET_ID", "SECRET_KEY", "AUTH"} {
 				t.Setenv("LATCHKEY_"+v, test.env[v])
 			}
 			c, err := client.FromEnv()
@@ -101,8 +111,19 @@ func TestFromEnv(t *testing.T) {
 			if err := c.Do(t.Context(), "GET", "/v1/contacts", nil, nil); err != nil {
 				t.Fatal(err)
 			}
-			if isKey := b.last().auth == "Bearer "+key; isKey != (test.env["API_KEY"] != "") {
-				t.Error("the wrong credential was sent")
+			want := cmp.Or(test.env["AUTH"], "bearer")
+			if test.env["API_KEY"] == "" {
+				want = "jwt"
+			}
+			got := "jwt"
+			switch b.last().auth {
+			case "Bearer " + key:
+				got = "bearer"
+			case "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":")):
+				got = "basic"
+			}
+			if got != want {
+				t.Errorf("%s was sent, must be %s", got, want)
 			}
 		})
 	}

@@ -35,6 +35,7 @@ type callCmd struct {
 	Method string   `short:"X" placeholder:"VERB" help:"HTTP method. Default: GET, or POST with a body."`
 	Body   *string  `short:"d" placeholder:"BODY" help:"Body: itself, @FILE, or @- for standard input. It is sent as JSON unless a Content-Type header says otherwise."`
 	Header []string `short:"H" sep:"none" placeholder:"NAME: VALUE" help:"Another header. May be repeated; never a credential."`
+	Auth   string   `enum:",bearer,basic,jwt" default:"" env:"LATCHKEY_AUTH" placeholder:"METHOD" help:"bearer or basic (the API key), or jwt (the API secret): which to use where the environment has both."`
 	Path   string   `arg:"" help:"Path and query, such as /v1/contacts?limit=2."`
 }
 
@@ -45,13 +46,16 @@ func (*callCmd) Help() string {
 
 // Run makes the call.
 func (c *callCmd) Run(s *session) error {
-	// The client takes address and credential from one place.
-	if err := os.Setenv("LATCHKEY_URL", c.URL); err != nil {
-		return fmt.Errorf("set the API's address: %w", err)
+	// The client takes address, method and credential from one place.
+	for name, value := range map[string]string{"LATCHKEY_URL": c.URL, "LATCHKEY_AUTH": c.Auth} {
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
 	}
 	api, err := client.FromEnv()
 	if err != nil {
-		return usageError("%s", strings.TrimPrefix(err.Error(), "client: "))
+		hint := strings.NewReplacer("client: ", "", "choose by LATCHKEY_AUTH=", "choose by --auth ", "LATCHKEY_AUTH is", "--auth is")
+		return usageError("%s", hint.Replace(err.Error()))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -195,7 +199,7 @@ func (s *session) refused(r *http.Request, err error) error {
 
 // advice says what to do about an answer.
 func advice(e *client.Error) string {
-	signed := os.Getenv("LATCHKEY_API_KEY") == ""
+	signed := os.Getenv("LATCHKEY_API_KEY") == "" || os.Getenv("LATCHKEY_AUTH") == "jwt"
 	switch code := latchkey.Code(e.Code); {
 	case code == latchkey.CodeInvalidCredentials && signed:
 		return "Is the API secret in LATCHKEY_SECRET_ID still live, and LATCHKEY_SECRET_KEY the key that belongs to it? See Settings → Integrations, or give support the request ID."
