@@ -1,0 +1,177 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+// A script is a history that is made up: each step happens a moment after the
+// one before.
+type script struct {
+	*ledger
+	tally tally
+	clock time.Duration
+	keys  map[string]*rolled
+	calls map[string]time.Duration
+}
+
+func newScript() *script {
+	s := &script{keys: map[string]*rolled{}, calls: map[string]time.Duration{}}
+	s.ledger = &ledger{team: "t", tally: &s.tally, fault: func(string) {}, now: func() time.Duration { s.clock++; return s.clock }}
+	return s
+}
+
+func (s *script) begin(key string)   { s.keys[key] = s.ledger.begin() }
+func (s *script) returns(key string) { s.acknowledge(s.keys[key], key) }
+func (s *script) fails(key string)   { s.fail(s.keys[key]) }
+func (s *script) asks(name string)   { s.calls[name] = s.ledger.now() }
+
+// TestLedger holds the checker itself: what breaks the promise is found, and
+// nothing else is.
+func TestLedger(t *testing.T) {
+	type counts struct{ stale, wrong, lost, other int64 }
+	for _, c := range []struct {
+		rule string
+		play func(s *script)
+		want counts
+	}{
+		{"an ended key that is called after the roll returned", func(s *script) {
+			s.begin("b")
+			s.returns("b")
+			s.asks("v")
+			s.verify(1, s.keys["a"], s.calls["v"], accepted)
+		}, counts{stale: 1}},
+		{"an ended key that was called while the roll was under way", func(s *script) {
+			s.begin("b")
+			s.asks("v")
+			s.returns("b")
+			s.verify(1, s.keys["a"], s.calls["v"], accepted)
+		}, counts{}},
+		{"a new key that is refused after its roll returned", func(s *script) {
+			s.begin("b")
+			s.returns("b")
+			s.asks("v")
+			s.verify(1, s.keys["b"], s.calls["v"], refused)
+		}, counts{wrong: 1}},
+		{"a node that cannot tell breaks nothing", func(s *script) {
+			s.begin("b")
+			s.returns("b")
+			s.asks("v")
+			s.verify(1, s.keys["b"], s.calls["v"], unavailable)
+			s.verify(1, s.keys["a"], s.calls["v"], broken)
+		}, counts{}},
+		{"a new key that is refused while the next roll is under way", func(s *script) {
+			s.begin("b")
+			s.returns("b")
+			s.asks("v")
+			s.begin("c")
+			s.verify(1, s.keys["b"], s.calls["v"], refused)
+		}, counts{}},
+		{"a new key that is refused after a roll that was not made", func(s *script) {
+			s.begin("b")
+			s.returns("b")
+			s.begin("c")
+			s.fails("c")
+			s.asks("v")
+			s.verify(1, s.keys["b"], s.calls["v"], refused)
+		}, counts{wrong: 1}},
+		{"a key is neither alive nor dead after a roll of unknown outcome", func(s *script) {
+			s.begin("b")
+			s.lose()
+			s.asks("v")
+			s.verify(1, s.keys["a"], s.calls["v"], refused)
+			s.verify(2, s.keys["a"], s.calls["v"], accepted)
+		}, counts{}},
+		{"and it is dead when the next roll has returned", func(s *script) {
+			s.begin("b")
+			s.lose()
+			s.begin("c")
+			s.returns("c")
+			s.asks("v")
+			s.verify(2, s.keys["a"], s.calls["v"], accepted)
+		}, counts{stale: 1}},
+		{"a roll of unknown outcome may come after the next one", func(s *script) {
+			s.begin("b")
+			s.lose()
+			s.begin("c")
+			s.returns("c")
+			s.asks("v")
+			s.verify(2, s.keys["c"], s.calls["v"], refused)
+		}, counts{}},
+		{"but not once it was seen to be made", func(s *script) {
+			s.begin("b")
+			s.lose()
+			s.resolve("b")
+			s.begin("c")
+			s.returns("c")
+			s.asks("v")
+			s.verify(2, s.keys["c"], s.calls["v"], refused)
+			s.verify(2, s.keys["b"], s.calls["v"], accepted)
+		}, counts{stale: 1, wrong: 1}},
+		{"two rolls at once may come in either order", func(s *script) {
+			s.begin("b")
+			s.begin("c")
+			s.returns("b")
+			s.returns("c")
+			s.asks("v")
+			s.verify(0, s.keys["b"], s.calls["v"], accepted)
+			s.verify(0, s.keys["c"], s.calls["v"], refused)
+		}, counts{}},
+		{"but what was there before is dead", func(s *script) {
+			s.begin("b")
+			s.begin("c")
+			s.returns("b")
+			s.asks("v")
+			s.verify(0, s.keys["a"], s.calls["v"], accepted)
+		}, counts{stale: 1}},
+		{"an acknowledged roll that is gone", func(s *script) {
+			s.begin("b")
+			s.returns("b")
+			s.resolve("a")
+		}, counts{lost: 1}},
+		{"an acknowledged roll that is there", func(s *script) {
+			s.begin("b")
+			s.returns("b")
+			s.resolve("b")
+		}, counts{}},
+		{"a roll that was reported as failed, and made", func(s *script) {
+			s.begin("b")
+			s.fails("b")
+			s.resolve("b")
+		}, counts{other: 1}},
+		{"a node that goes back while a roll is under way: porcupine's", func(s *script) {
+			s.begin("b")
+			for _, is := range []verdict{refused, accepted} {
+				s.asks("v")
+				s.verify(1, s.keys["a"], s.calls["v"], is)
+			}
+			s.returns("b")
+			s.linearize(3, time.Minute)
+		}, counts{other: 1}},
+		{"two nodes that follow a roll one after the other", func(s *script) {
+			s.begin("b")
+			for node, is := range []verdict{refused, accepted} {
+				s.asks("v")
+				s.verify(node, s.keys["a"], s.calls["v"], is)
+			}
+			s.returns("b")
+			s.linearize(3, time.Minute)
+		}, counts{}},
+		{"porcupine finds a stale accept too", func(s *script) {
+			s.begin("b")
+			s.returns("b")
+			s.asks("v")
+			s.verify(1, s.keys["a"], s.calls["v"], accepted)
+			s.linearize(3, time.Minute)
+		}, counts{stale: 1, other: 1}},
+	} {
+		s := newScript()
+		s.begin("a")
+		s.returns("a")
+		c.play(s)
+		got := counts{s.tally.stale.Load(), s.tally.wrong.Load(), s.tally.lost.Load(), s.tally.other.Load()}
+		if got != c.want {
+			t.Errorf("%s: the checker counts %+v, must be %+v", c.rule, got, c.want)
+		}
+	}
+}
