@@ -24,6 +24,7 @@ func (k *Keyring) CreateTeam(ctx context.Context, name string, by Actor) (NewTea
 			return h, err
 		})
 	})
+	k.observe(ActionTeamCreate, s, err)
 	return made, s, err
 }
 
@@ -334,9 +335,24 @@ func (k *Keyring) edit(ctx context.Context, team string, edit func(now time.Time
 	if err != nil {
 		return Holding{}, Settlement{}, err
 	}
-	return k.settle(ctx, func(ctx context.Context) (Holding, Change, error) {
-		return k.Store.UpdateTeam(ctx, before.Team.ID, edit)
+	var action Action
+	h, s, err := k.settle(ctx, func(ctx context.Context) (Holding, Change, error) {
+		return k.Store.UpdateTeam(ctx, before.Team.ID, func(now time.Time, h *Holding) error {
+			err := edit(now, h)
+			if n := len(h.Events); n > 0 {
+				action = h.Events[n-1].Action
+			}
+			return err
+		})
 	})
+	k.observe(action, s, err)
+	return h, s, err
+}
+
+func (k *Keyring) observe(action Action, s Settlement, err error) {
+	if err == nil && k.Observe != nil {
+		k.Observe(action, s)
+	}
 }
 
 // settle commits a change and returns when it is true everywhere. A caller that
