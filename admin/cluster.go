@@ -17,11 +17,11 @@ type Server struct {
 // The states of a node. What a node really does is decided by its own lease: a
 // state is what can be seen of it in the database.
 const (
-	NodeAnswering   = "answering"       // its lease is good
-	NodeStarting    = "starting"        // it has no lease yet
-	NodeSilent      = "silent"          // it has not renewed its lease in time: it is gone, or cut off
-	NodeStale       = "answering stale" // silent, but within what its owner allowed (--stale-ok)
-	NodeUnavailable = "unavailable"     // it says so itself
+	NodeAnswering   = "answering"   // its lease is good
+	NodeStarting    = "starting"    // it has no lease yet
+	NodeSilent      = "silent"      // it has not renewed its lease in time: it is gone, or cut off
+	NodeStale       = "stale"       // silent, but within what its owner allowed (--stale-ok)
+	NodeUnavailable = "unavailable" // it says so itself
 )
 
 // A Node is a node of the cluster, or the one that owns its store.

@@ -54,6 +54,11 @@ func (n *node) nodes(ctx context.Context) ([]admin.Node, error) {
 	return nodes, nil
 }
 
+// nodeStates are the states that a node can be in.
+func nodeStates() []string {
+	return []string{admin.NodeAnswering, admin.NodeStarting, admin.NodeSilent, admin.NodeStale, admin.NodeUnavailable}
+}
+
 // self is this node: it knows its own lease.
 func (n *node) self(s replica.Status) admin.Node {
 	a := admin.Node{

@@ -16,6 +16,7 @@ type sockets struct {
 	tls     *tls.Config // nil: clear text
 	api     net.Listener
 	console net.Listener // nil: the console is off
+	ops     net.Listener // nil: the listener for those who watch is off
 	command net.Listener // the Unix socket for commands
 }
 
@@ -40,13 +41,16 @@ func (c *serveCmd) listen(data string, logger *slog.Logger) (_ *sockets, err err
 	if s.console, err = c.listenConsole(); err != nil {
 		return nil, err
 	}
+	if s.ops, err = c.listenOps(); err != nil {
+		return nil, err
+	}
 	s.command, err = listenSocket(socketPath(data))
 	return s, err
 }
 
 func (s *sockets) close() error {
 	var errs []error
-	for _, l := range []net.Listener{s.api, s.console, s.command} {
+	for _, l := range []net.Listener{s.api, s.console, s.ops, s.command} {
 		if l != nil {
 			errs = append(errs, l.Close())
 		}

@@ -69,6 +69,7 @@ type node struct {
 	records   latchkey.RecordReader
 	journal   *journal.Journal   // nil in a command that works on a cluster's database
 	diagnoser *journal.Diagnoser // in front of the journal
+	recorder  latchkey.Recorder  // takes the records of responses
 	replica   *replica.Replica
 	store     store
 	leases    latchkey.LeaseStore // nil: one process owns the data
@@ -107,12 +108,13 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 	if err != nil {
 		return nil, err
 	}
+	clock, now := clocks()
 	n.replica = &replica.Replica{
-		Store: n.store, Sealer: sealer, Node: c.Node, Logger: c.Logger,
+		Store: n.store, Sealer: sealer, Node: c.Node, Logger: c.Logger, Clock: clock,
 		Leases: n.leases, Address: c.Address, Version: version(), Lease: c.Lease, StaleOK: c.StaleOK, HistoryFile: historyPath(c.Data),
 	}
 	n.keyring = &latchkey.Keyring{
-		Store: n.store, Audit: n.store, Replica: n.replica, Sealer: sealer, Prefix: c.KeyPrefix, Leeway: c.Leeway,
+		Store: n.store, Audit: n.store, Replica: n.replica, Sealer: sealer, Prefix: c.KeyPrefix, Leeway: c.Leeway, Now: now,
 	}
 	if c.Command && n.leases != nil {
 		// It answers no request: it needs no memory, no lease and no journal.
@@ -149,7 +151,7 @@ func (n *node) openJournal(ctx context.Context, c *nodeConfig) (err error) {
 	n.diagnoser = journal.NewDiagnoser(n.journal, func(ctx context.Context, fields []string) latchkey.Explanation {
 		return n.keyring.Explain(ctx, latchkey.Question{Fields: fields})
 	})
-	n.records = n.journal
+	n.records, n.recorder = n.journal, n.diagnoser
 	return nil
 }
 

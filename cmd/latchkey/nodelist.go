@@ -68,7 +68,7 @@ func leaseOf(n admin.Node) string {
 
 // seconds writes milliseconds as seconds, to the tenth.
 func seconds(ms int64) string {
-	return strconv.FormatFloat((time.Duration(ms) * time.Millisecond).Seconds(), 'f', 1, 64) + " s"
+	return strconv.FormatFloat((time.Duration(ms)*time.Millisecond).Seconds(), 'f', 1, 64) + " s"
 }
 
 func dash(s string) string {

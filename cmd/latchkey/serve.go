@@ -52,6 +52,7 @@ type serveCmd struct {
 
 	consoleFlags `embed:""`
 	clusterFlags `embed:""`
+	opsFlags     `embed:""`
 
 	Journal   string `enum:"relaxed,strict" default:"relaxed" env:"LATCHKEY_JOURNAL" placeholder:"MODE" help:"When a response may leave: once its record is safe from the end of the process (relaxed; on disk within a second), or once it is on disk (strict; answers unavailable when it cannot be). Default: ${default}."`
 	Keep      span   `default:"0s" env:"LATCHKEY_KEEP" placeholder:"TIME" help:"Keep records for so long, such as 30d, in whole days. Default: for ever."`
@@ -115,6 +116,7 @@ func (c *serveCmd) Run(g *globals) error {
 	if s.console != nil {
 		fmt.Fprintf(os.Stderr, "latchkey: console on %s\n", s.console.url())
 	}
+	s.ops.announce()
 	return errors.Join(s.run(ctx, signals, c.Drain), n.Close())
 }
 
@@ -172,6 +174,9 @@ func (c *serveCmd) check(g *globals) error {
 		return err
 	}
 	if err := c.clusterFlags.check(g.Database != ""); err != nil {
+		return err
+	}
+	if err := c.opsFlags.check(); err != nil {
 		return err
 	}
 	return c.consoleFlags.check(c.TLSCert != "")

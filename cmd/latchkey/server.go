@@ -37,6 +37,7 @@ type server struct {
 	admin    *http.Server
 	keep     latchkey.Retention
 	console  *consoleServer // nil if it is off
+	ops      *opsServer     // nil if it is off
 	logger   *slog.Logger
 	requests context.Context // of all requests to the API
 	breakOff context.CancelCauseFunc
@@ -44,16 +45,17 @@ type server struct {
 }
 
 func (c *serveCmd) newServer(n *node, sockets *sockets, logger *slog.Logger) (*server, error) {
+	ops := newOps(n, sockets.ops, logger)
 	handler, err := c.handler(n, logger)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{node: n, sockets: sockets, url: sockets.url(), keep: c.retention(), logger: logger}
+	s := &server{ops: ops, node: n, sockets: sockets, url: sockets.url(), keep: c.retention(), logger: logger}
 	s.requests, s.breakOff = context.WithCancelCause(context.Background())
 	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	s.api = &http.Server{
 		Handler: s.counted(handler), TLSConfig: sockets.tls, ErrorLog: errorLog,
-		BaseContext:       func(net.Listener) context.Context { return s.requests },
+		BaseContext: func(net.Listener) context.Context { return s.requests }, ConnContext: connContext(n.replica),
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		DisableGeneralOptionsHandler: true, // OPTIONS * comes to the door, like all else
 	}
@@ -89,7 +91,7 @@ func (s *server) counted(next http.Handler) http.Handler {
 // door is the guard in front of the API.
 func (c *serveCmd) door(n *node, trusted []netip.Prefix, logger *slog.Logger) *guard.Guard {
 	return &guard.Guard{
-		Authenticate: n.keyring.Authenticate, Recorder: n.diagnoser, Diagnose: n.diagnoser.Diagnose, Redact: n.keyring.Redact, Problems: c.problems(), Node: n.name,
+		Authenticate: n.keyring.Authenticate, Recorder: n.recorder, Diagnose: n.diagnoser.Diagnose, Redact: n.keyring.Redact, Problems: c.problems(), Node: n.name,
 		TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
 	}
 }
@@ -137,11 +139,14 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 
 	var background sync.WaitGroup
 	background.Go(func() { s.keepHouse(ctx) })
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- s.serveAPI() }()
 	go func() { failed <- s.admin.Serve(s.sockets.command) }()
 	if s.console != nil {
 		go func() { failed <- s.console.serve() }()
+	}
+	if s.ops != nil {
+		go func() { failed <- s.ops.server.Serve(s.ops.ln) }()
 	}
 
 	var err error
@@ -161,7 +166,9 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 	case err = <-failed:
 		err = fmt.Errorf("serve: %w", err)
 	}
+	s.ops.stopping()
 	s.shutdown(drain)
+	s.ops.close()
 	cancel()
 	background.Wait()
 	if err == nil {
