@@ -141,7 +141,7 @@ func TestLedger(t *testing.T) {
 		}, counts{other: 1}},
 		{"a node that goes back while a roll is under way: porcupine's", func(s *script) {
 			s.begin("b")
-			for _, is := range []verdict{refused, accepted} {
+			for _, is := range []reply{refused, accepted} {
 				s.asks("v")
 				s.verify(1, s.keys["a"], s.calls["v"], is)
 			}
@@ -150,7 +150,7 @@ func TestLedger(t *testing.T) {
 		}, counts{other: 1}},
 		{"two nodes that follow a roll one after the other", func(s *script) {
 			s.begin("b")
-			for node, is := range []verdict{refused, accepted} {
+			for node, is := range []reply{refused, accepted} {
 				s.asks("v")
 				s.verify(node, s.keys["a"], s.calls["v"], is)
 			}

@@ -59,7 +59,8 @@ type member struct {
 // newFleet starts PostgreSQL and three nodes.
 func newFleet(t *testing.T, lease time.Duration, program string, env ...string) *fleet {
 	t.Helper()
-	pg := postgrestest.Start(t, "max_connections = 120", "log_min_messages = fatal")
+	pg := postgrestest.Start(t, "max_connections = 120", "log_min_messages = fatal",
+		"shared_preload_libraries = pg_stat_statements", "pg_stat_statements.track_utility = off")
 	w := &fleet{t: t, began: time.Now(), lease: lease, program: program, env: env, pg: pg, dir: t.TempDir()}
 	w.database = pg.NewDatabase(t)
 	w.upstream = startYes(t)
@@ -282,7 +283,7 @@ func head(key string) []byte {
 }
 
 // ask sends a request, and returns what is answered.
-func (l *line) ask(ctx context.Context, key string) verdict {
+func (l *line) ask(ctx context.Context, key string) reply {
 	if l.dial(ctx) != nil {
 		return broken
 	}
@@ -295,7 +296,7 @@ func (l *line) ask(ctx context.Context, key string) verdict {
 }
 
 // answer reads one answer.
-func (l *line) answer() verdict {
+func (l *line) answer() reply {
 	status, err := l.reader.status()
 	if err != nil {
 		l.close()

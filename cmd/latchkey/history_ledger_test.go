@@ -10,17 +10,17 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// A verdict is what one request was answered.
-type verdict uint8
+// A reply is what one request was answered.
+type reply uint8
 
 const (
-	accepted verdict = iota
+	accepted reply = iota
 	refused
 	unavailable // the node cannot tell
 	broken      // no answer came
 )
 
-func (v verdict) String() string {
+func (v reply) String() string {
 	return [...]string{"accepted", "refused", "unavailable", "broken"}[v]
 }
 
@@ -31,7 +31,7 @@ const keptVerifies = 6000
 
 // A tally counts what a history held. Its zero value is ready.
 type tally struct {
-	verifies     [4]atomic.Int64 // by verdict
+	verifies     [4]atomic.Int64 // by reply
 	rolls        atomic.Int64    // that were acknowledged
 	unknown      atomic.Int64    // whose outcome is not known
 	failed       atomic.Int64    // that were not made
@@ -75,7 +75,7 @@ type verified struct {
 	node      int
 	key       *rolled
 	call, ret time.Duration
-	verdict   verdict
+	is        reply
 }
 
 // A ledger is the history of one team, and holds each verdict to the promise as
@@ -163,7 +163,7 @@ func (l *ledger) publish() {
 
 // verify notes a verdict, and holds it to the promise. ret is read under the
 // lock, so that every roll that was called or had returned by then is known.
-func (l *ledger) verify(node int, key *rolled, call time.Duration, is verdict) (ret time.Duration) {
+func (l *ledger) verify(node int, key *rolled, call time.Duration, is reply) (ret time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ret = l.now()
@@ -269,7 +269,7 @@ func (l *ledger) linearize(nodes int, patience time.Duration) {
 		}
 		for i, v := range l.verdicts {
 			if v.node == node {
-				history = append(history, porcupine.Operation{ClientId: i, Input: move{key: v.key.number, accepts: v.verdict == accepted}, Call: int64(v.call), Return: int64(v.ret)})
+				history = append(history, porcupine.Operation{ClientId: i, Input: move{key: v.key.number, accepts: v.is == accepted}, Call: int64(v.call), Return: int64(v.ret)})
 			}
 		}
 		switch porcupine.CheckOperationsTimeout(register, history, patience) {

@@ -132,14 +132,14 @@ func (l *ledger) pick(rnd *mathrand.Rand) *rolled {
 }
 
 // ask makes one request, and holds what is answered to the promise.
-func (h *history) ask(ctx context.Context, l *line, team *ledger, key *rolled) verdict {
+func (h *history) ask(ctx context.Context, l *line, team *ledger, key *rolled) reply {
 	call := h.now()
 	is := l.ask(ctx, key.value)
 	h.judge(l.node, team, key, call, is)
 	return is
 }
 
-func (h *history) judge(n *member, team *ledger, key *rolled, call time.Duration, is verdict) {
+func (h *history) judge(n *member, team *ledger, key *rolled, call time.Duration, is reply) {
 	ret := team.verify(n.index, key, call, is)
 	if is != accepted && is != refused {
 		return
@@ -173,7 +173,7 @@ func (h *history) keepRolling(ctx context.Context, team *atomic.Pointer[ledger],
 
 // roll rolls a team's key once: accepted, refused if it was not made, broken if
 // nobody knows.
-func (h *history) roll(ctx context.Context, team *ledger, n *member) verdict {
+func (h *history) roll(ctx context.Context, team *ledger, n *member) reply {
 	r := team.begin()
 	answer, s, err := n.api.RollKey(ctx, team.team, 0)
 	switch {
@@ -297,7 +297,7 @@ func (h *history) converge(n *member, team *ledger, value string) {
 		follows := true
 		for _, key := range keys {
 			is := h.ask(context.Background(), l, team, key)
-			follows = follows && is == map[bool]verdict{true: accepted, false: refused}[key.value == value]
+			follows = follows && is == map[bool]reply{true: accepted, false: refused}[key.value == value]
 		}
 		if follows {
 			return

@@ -16,7 +16,7 @@ var (
 	sqlCommit   = regexp.MustCompile(`(?i)^\s*commit\b`)
 	sqlRollback = regexp.MustCompile(`(?i)^\s*rollback\b`)
 	// A change of credentials writes some; a renewal only reads them.
-	sqlChange = regexp.MustCompile(`(?is)\b(insert\s+into|update)\s+credentials?\b`)
+	sqlChange = regexp.MustCompile(`(?is)\b(insert\s+into|update)\s+(meta|changes|credentials?)\b`)
 	// Who waits for the nodes asks for all registrations.
 	sqlList = regexp.MustCompile(`(?is)^\s*select\b.*\bfrom\s+registrations?\b.*\border\s+by\b`)
 )

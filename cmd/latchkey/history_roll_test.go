@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestRollTime prints what a roll costs beside what it cannot do without: an
+// UPDATE and its COMMIT on the same database, in turns. It holds no time but the
+// bound that is promised while a node is dead; make bench runs it.
+func TestRollTime(t *testing.T) {
+	if os.Getenv("LATCHKEY_ROLL_TIME") == "" {
+		t.Skip("measures; make bench runs it (LATCHKEY_ROLL_TIME=1)")
+	}
+	f := newFleet(t, 3*time.Second, buildProgram(t))
+	h := newHistory(t, f, historySeed(t), load{})
+	bare := connectTo(t, f.pg.TCP(f.database))
+	if _, err := bare.Exec(t.Context(), "CREATE TABLE bare (n bigint); INSERT INTO bare VALUES (0)"); err != nil {
+		t.Fatal(err)
+	}
+	team := h.newTeam(t.Context())
+	var rolls, updates []time.Duration
+	for round := range 10 {
+		for i := range 60 {
+			began := time.Now()
+			if round%2 == 0 {
+				updateBare(t, bare)
+				updates = append(updates, time.Since(began))
+			} else if h.roll(t.Context(), team, f.nodes[i%nodes]) != accepted {
+				t.Fatal("a roll failed")
+			} else {
+				rolls = append(rolls, time.Since(began))
+			}
+		}
+	}
+	median := func(d []time.Duration) time.Duration { slices.Sort(d); return d[len(d)/2] }
+	t.Logf("a roll on three healthy nodes: %s", spread(rolls))
+	t.Logf("a bare UPDATE … COMMIT:        %s", spread(updates))
+	t.Logf("the median roll is %.1f × the median UPDATE (promised: at most 10)", float64(median(rolls))/float64(median(updates)))
+	h.together(t, 64, 5*time.Second)
+	h.impaired(t, team)
+}
+
+func updateBare(t *testing.T, c *pgx.Conn) {
+	t.Helper()
+	tx, err := c.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "UPDATE bare SET n = n + 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// together prints how many rolls a second there are with so many at once, of as
+// many teams, through all nodes.
+func (h *history) together(t *testing.T, at int, during time.Duration) {
+	t.Helper()
+	var teams []*ledger
+	for range at {
+		teams = append(teams, h.newTeam(t.Context()))
+	}
+	before, began := h.rolls.Load(), time.Now()
+	var rolling sync.WaitGroup
+	for i, team := range teams {
+		rolling.Go(func() {
+			for time.Since(began) < during {
+				if h.roll(context.Background(), team, h.nodes[i%nodes]) != accepted {
+					h.fail("a roll among many failed")
+				}
+			}
+		})
+	}
+	rolling.Wait()
+	t.Logf("%d at once: %.0f rolls a second together (promised: at least 100)", at, float64(h.rolls.Load()-before)/time.Since(began).Seconds())
+}
+
+// impaired prints what a roll takes while a node is dead, stopped or cut off.
+func (h *history) impaired(t *testing.T, team *ledger) {
+	t.Helper()
+	bound := h.lease*101/100 + time.Second
+	n := h.nodes[2]
+	for _, c := range []struct {
+		state        string
+		impair, heal func()
+	}{
+		{"dead", n.kill, func() { h.restart(n) }},
+		{"stopped", func() { n.signal(syscall.SIGSTOP) }, func() { n.signal(syscall.SIGCONT) }},
+		{"cut off", func() { n.wire.set(weather{cutUp: true, cutDown: true}) }, func() { n.wire.set(weather{}) }},
+	} {
+		var times []time.Duration
+		for range 5 {
+			c.impair()
+			began := time.Now()
+			if h.roll(t.Context(), team, h.nodes[0]) != accepted {
+				t.Errorf("a roll failed while a node was %s", c.state)
+			}
+			times = append(times, time.Since(began))
+			c.heal()
+			time.Sleep(2 * h.lease)
+		}
+		t.Logf("a roll while one node is %s: %s (promised: at most %v)", c.state, spread(times), bound)
+		if slices.Max(times) > bound {
+			t.Errorf("while a node is %s a roll takes %v: more than %v", c.state, slices.Max(times), bound)
+		}
+	}
+}
