@@ -364,13 +364,13 @@ func (k *Keyring) settle(ctx context.Context, commit func(context.Context) (Hold
 	h, change, err := commit(ctx)
 	if errors.Is(err, ErrOutcomeUnknown) {
 		// Whether it holds or not, this node must go by what the store says now.
-		_, settleErr := k.Replica.Settle(ctx, 0)
+		_, settleErr := k.Replica.Settle(ctx, Position{})
 		return Holding{}, Settlement{}, errors.Join(err, settleErr)
 	}
 	if err != nil {
 		return Holding{}, Settlement{}, err
 	}
-	s, err := k.Replica.Settle(ctx, change.Revision)
+	s, err := k.Replica.Settle(ctx, change.Position())
 	s.Took = time.Since(began)
 	if err != nil {
 		return h, s, fmt.Errorf("the change was committed, but not every node is known to follow it: %w: %w", ErrOutcomeUnknown, err)

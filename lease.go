@@ -26,7 +26,8 @@ type Registration struct {
 	StaleOK time.Duration // for how long after its lease the node may answer; 0: not at all
 
 	Applied  Revision  // the node's memory holds all changes up to this one; 0: it has said nothing yet
-	Renewals int64     // how often it was renewed: one that stands still is not being renewed
+	Renewals int64     // how often it was renewed
+	Renewal  string    // random, another at each renewal: where it stays the same, the node does not renew
 	Renewed  time.Time // when last, by the database's clock; for people: nothing is decided by it
 }
 
@@ -84,12 +85,16 @@ type LeaseStore interface {
 	// Deregister removes a registration, if it is there.
 	Deregister(ctx context.Context, id string) error
 
-	// Registrations returns all registrations, by the name of their node.
-	Registrations(ctx context.Context) ([]Registration, error)
+	// Registrations returns all registrations, by the name of their node, from
+	// a snapshot that has all positions given; one that is not in the database's
+	// history is [*AnotherHistoryError]. A list without it could come from an
+	// old primary, or from one that has lost the change.
+	Registrations(ctx context.Context, has ...Position) ([]Registration, error)
 
-	// Reap removes a registration if it was renewed just so often. If it was
-	// renewed since, or is not there, that is [ErrConflict].
-	Reap(ctx context.Context, id string, renewals int64) error
+	// Reap removes a registration if its Renewal is the one given. If it was
+	// renewed since, or is not there, that is [ErrConflict]. (A count in its
+	// place could be reached twice, on two primaries.)
+	Reap(ctx context.Context, id, renewal string) error
 
 	// AcceptHistory says that the database's history is the right one, whatever
 	// nodes remember: it adds an acceptance, under a new random ID, and an event

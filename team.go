@@ -19,6 +19,9 @@ type Change struct {
 	At       time.Time // when, by the store's clock
 }
 
+// Position is where the change stands in the database's history.
+func (c Change) Position() Position { return Position{Revision: c.Revision, ChangeID: c.ID} }
+
 // A Team holds credentials. Its name is unique among the teams that are not
 // deleted, without regard to case.
 type Team struct {

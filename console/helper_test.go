@@ -73,9 +73,9 @@ func newHouse(t *testing.T) *house {
 	check(t, err)
 	t.Cleanup(func() { _ = h.store.Close() })
 	node := &replica.Replica{Store: h.store, Sealer: sealer, Node: "node-1", Logger: logger}
-	t.Cleanup(node.Close)
+	t.Cleanup(func() { _ = node.Close() })
 	h.keyring = &latchkey.Keyring{Store: h.store, Audit: h.store, Replica: node, Sealer: sealer}
-	_, err = node.Settle(t.Context(), 0)
+	_, err = node.Settle(t.Context(), latchkey.Position{})
 	check(t, err)
 	h.journal, err = journal.Open(t.Context(), journal.Config{Dir: dir + "/journal", Store: h.store, Node: "node-1", Logger: logger})
 	check(t, err)

@@ -29,7 +29,10 @@ import (
 	"latchkey/jwt"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// After a 431, net/http waits half a second for the client to have read it.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // patience is how long a test waits for what must come.
 const patience = 10 * time.Second
@@ -82,7 +85,7 @@ func (v *vault) APISecret(_ context.Context, id []byte) (latchkey.Found, error) 
 	return v.secrets[string(id)], v.unavailable
 }
 
-func (v *vault) Settle(context.Context, latchkey.Revision) (latchkey.Settlement, error) {
+func (v *vault) Settle(context.Context, latchkey.Position) (latchkey.Settlement, error) {
 	return latchkey.Settlement{}, errors.New("not here")
 }
 

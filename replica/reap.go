@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"latchkey"
@@ -10,8 +11,8 @@ import (
 
 // A sighting is a registration as it was seen.
 type sighting struct {
-	renewals int64
-	since    time.Duration // boot time at which it was first seen so
+	renewal string
+	since   time.Duration // boot time at which it was first seen so
 }
 
 // reap removes registrations of nodes that are dead, beside the changes: none
@@ -36,14 +37,18 @@ func (r *Replica) reapOnce(ctx context.Context, list []latchkey.Registration, se
 	there := make(map[string]bool, len(list))
 	for _, g := range list {
 		there[g.ID] = true
-		if s, ok := seen[g.ID]; !ok || s.renewals != g.Renewals {
-			seen[g.ID] = sighting{g.Renewals, boot}
+		renewal := g.Renewal
+		if leftOut("incarnation") {
+			renewal = strconv.FormatInt(g.Renewals, 10)
+		}
+		if s, ok := seen[g.ID]; !ok || s.renewal != renewal {
+			seen[g.ID] = sighting{renewal, boot}
 			continue
 		}
 		if boot-seen[g.ID].since <= bound(g.Lease+g.StaleOK) {
 			continue
 		}
-		err := r.Leases.Reap(ctx, g.ID, g.Renewals)
+		err := r.Leases.Reap(ctx, g.ID, g.Renewal)
 		if err == nil {
 			r.logger().Warn("a node has not been heard of for its whole lease: its registration was removed", "node", g.Node)
 		} else if !errors.Is(err, latchkey.ErrConflict) {

@@ -219,7 +219,7 @@ func (r *Replica) take(ask latchkey.Renewal, answer latchkey.Renewed, from insta
 		from = old.from // a renewal that was sent later was faster
 	}
 	r.lease.Store(&lease{revision: r.position.Revision, from: from, length: r.length() + r.StaleOK})
-	r.known = latchkey.Position{}
+	r.known, r.loaded = latchkey.Position{}, latchkey.Position{}
 	r.alarm.Store(nil)
 	return moved, nil
 }
@@ -325,6 +325,12 @@ func (r *Replica) otherHistory(ctx context.Context, id string, other *latchkey.A
 		return other
 	}
 	r.mu.Lock()
+	if other.Missing == r.loaded {
+		// It was read from a primary that has lost it since, and nothing was answered by it.
+		r.position, r.loaded = latchkey.Position{}, latchkey.Position{}
+		r.mu.Unlock()
+		return other
+	}
 	accepted := r.acceptedSince(other.Acceptances)
 	if r.registration.ID == id {
 		r.lease.Store(nil)

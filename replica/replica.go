@@ -70,6 +70,7 @@ type Replica struct {
 	registration latchkey.Registration // without an ID: none
 	position     latchkey.Position     // what memory holds
 	known        latchkey.Position     // what this node held before it was started; until the first lease
+	loaded       latchkey.Position     // what was read beside any renewal: the database may never have promised it
 	history      history
 }
 
@@ -129,7 +130,7 @@ func (r *Replica) init() {
 func (r *Replica) Join(ctx context.Context) error {
 	r.init()
 	if r.Leases == nil {
-		_, err := r.Settle(ctx, 0)
+		_, err := r.Settle(ctx, latchkey.Position{})
 		return err
 	}
 	if r.HistoryFile != "" {
@@ -146,6 +147,7 @@ func (r *Replica) Join(ctx context.Context) error {
 	r.mu.Lock()
 	r.apply(everything)
 	r.position = position(everything)
+	r.loaded = r.position
 	r.mu.Unlock()
 	for {
 		err := r.renew(ctx)

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -19,26 +20,32 @@ const (
 
 	// listTime bounds one reading of them.
 	listTime = time.Second
+
+	// lostTime is for how long the database must be said to have lost a change.
+	lostTime = 2 * time.Second
 )
 
 // Settle returns when no node accepts what changes up to rev ended, and every
 // node that can answer accepts what they began: each of the nodes that were
 // registered when the change was committed has recorded that it has applied it,
-// or its lease must be over by this process's clock. Revision 0 stands for
-// whatever the store holds now.
-func (r *Replica) Settle(ctx context.Context, rev latchkey.Revision) (latchkey.Settlement, error) {
+// or its lease must be over by this process's clock. The zero Position stands
+// for whatever the store holds now.
+//
+// If the database has lost the change meanwhile, since a standby was promoted
+// that did not have it, nobody follows it, and Settle fails.
+func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Settlement, error) {
 	r.init()
 	if r.Leases == nil {
-		return r.settleAlone(ctx, rev)
+		return r.settleAlone(ctx, p.Revision)
 	}
-	if rev == 0 {
+	if p == (latchkey.Position{}) {
 		nothing, err := r.Store.Changes(ctx, math.MaxInt64)
 		if err != nil {
 			return latchkey.Settlement{}, fmt.Errorf("read the revision: %w", err)
 		}
-		rev = nothing.Revision
+		p = position(nothing)
 	}
-	w := wait{clock: r.clock(), committed: r.clock().Boot(), revision: rev}
+	w := wait{clock: r.clock(), committed: r.clock().Boot(), position: p}
 	r.renewals.ask()
 	if leftOut("wait") {
 		return latchkey.Settlement{}, nil
@@ -49,11 +56,11 @@ func (r *Replica) Settle(ctx context.Context, rev latchkey.Revision) (latchkey.S
 		if done {
 			break
 		}
-		list, err := r.roster.read(ctx, r.Leases)
+		list, err := r.roster.read(ctx, r.Leases, p)
 		switch {
 		case err == nil:
 			w.see(list)
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || w.lost(err):
 			return w.settlement(), fmt.Errorf("wait for the other nodes: %w", err)
 		}
 		if rest, done = w.check(); done {
@@ -64,7 +71,7 @@ func (r *Replica) Settle(ctx context.Context, rev latchkey.Revision) (latchkey.S
 	}
 	if leftOut("reapseen") {
 		for _, g := range w.lapsed {
-			_ = r.Leases.Reap(ctx, g.ID, g.Renewals)
+			_ = r.Leases.Reap(ctx, g.ID, g.Renewal)
 		}
 	}
 	return w.settlement(), nil
@@ -74,12 +81,13 @@ func (r *Replica) Settle(ctx context.Context, rev latchkey.Revision) (latchkey.S
 type wait struct {
 	clock     Clock
 	committed time.Duration // boot time; the change was committed before
-	revision  latchkey.Revision
+	position  latchkey.Position
 
 	listed    bool                             // the nodes below were listed after the commit
 	pending   map[string]latchkey.Registration // those that have not confirmed, by ID
 	confirmed []string
 	lapsed    []latchkey.Registration
+	missed    time.Duration // boot time since when the database is said not to have the change
 }
 
 // see takes a list of registrations that was read after the commit. A
@@ -100,7 +108,7 @@ func (w *wait) see(list []latchkey.Registration) {
 			continue
 		}
 		w.pending[g.ID] = g
-		if g.Applied >= w.revision {
+		if g.Applied >= w.position.Revision {
 			delete(w.pending, g.ID)
 			w.confirmed = append(w.confirmed, g.Node)
 		}
@@ -110,6 +118,20 @@ func (w *wait) see(list []latchkey.Registration) {
 			delete(w.pending, id)
 		}
 	}
+}
+
+// lost reports whether the database that answers has lost the change: for one
+// answer that says so, it could be an old primary's.
+func (w *wait) lost(err error) bool {
+	var other *latchkey.AnotherHistoryError
+	if !errors.As(err, &other) || other.Missing != w.position {
+		return false
+	}
+	boot := w.clock.Boot()
+	if w.missed == 0 {
+		w.missed = boot
+	}
+	return boot-w.missed > lostTime
 }
 
 // check lets nodes go whose leases must be over, and reports whether none is
@@ -160,19 +182,23 @@ type roster struct {
 func (o *roster) init() { o.turn = make(chan struct{}, 1) }
 
 type reading struct {
+	has  []latchkey.Position
 	done chan struct{}
 	list []latchkey.Registration
 	err  error
 }
 
-// read returns registrations as they were read after the call.
-func (o *roster) read(ctx context.Context, leases latchkey.LeaseStore) ([]latchkey.Registration, error) {
+// read returns registrations as they were read after the call, in a history
+// that has a position.
+func (o *roster) read(ctx context.Context, leases latchkey.LeaseStore, has latchkey.Position) ([]latchkey.Registration, error) {
 	o.mu.Lock()
-	if o.next == nil {
-		o.next = &reading{done: make(chan struct{})}
-		go o.begin(o.next, leases)
-	}
 	mine := o.next
+	if mine == nil {
+		mine = &reading{done: make(chan struct{})}
+		o.next = mine
+		go o.begin(mine, leases)
+	}
+	mine.has = append(mine.has, has)
 	o.mu.Unlock()
 	select {
 	case <-ctx.Done():
@@ -190,6 +216,6 @@ func (o *roster) begin(mine *reading, leases latchkey.LeaseStore) {
 	o.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), listTime)
 	defer cancel()
-	mine.list, mine.err = leases.Registrations(ctx)
+	mine.list, mine.err = leases.Registrations(ctx, mine.has...)
 	close(mine.done)
 }
