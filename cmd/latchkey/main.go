@@ -65,6 +65,7 @@ type cli struct {
 	User     userCmd     `cmd:"" help:"Users of the console."`
 	Token    tokenCmd    `cmd:"" help:"Print a fresh JWT, or show what one says."`
 	Explain  explainCmd  `cmd:"" help:"Say what is wrong with a credential, and how to mend it."`
+	Canary   canaryCmd   `cmd:"" help:"Roll a key of its own, and see that no node accepts the old one."`
 	Call     callCmd     `cmd:"" help:"Call the API with the credential in the environment."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

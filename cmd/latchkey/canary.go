@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey/admin"
+)
+
+// canaryTime bounds what a canary does after an interrupt: it takes its team away.
+const canaryTime = 2 * time.Minute
+
+type canaryCmd struct {
+	Rolls    int           `default:"20" placeholder:"N" help:"How often to roll (1–100000). Default: ${default}."`
+	Interval time.Duration `default:"0s" placeholder:"DURATION" help:"How long to wait between rolls. Default: not at all."`
+	Path     string        `default:"/v1/contacts" placeholder:"PATH" help:"What to ask each node for, by GET; every status but 401 and 503 says that the key was accepted. Default: ${default}."`
+}
+
+// Help says more.
+func (*canaryCmd) Help() string {
+	return `Makes a team of its own, rolls its key again and again, and meanwhile asks every node, at the address that it advertises, whether it accepts the old key and the new one. It can be run in production: about a hundred requests a second go to each node, their records stay, and the team is deleted at the end.
+
+A stale accept is an old key that was accepted by a request that began after the roll had returned. A wrong refusal is a new key that was refused by such a request. Both are 0, or latchkey does not hold what it promises.
+
+Exit codes: 0 none of them was seen; 1 one was, or the canary could not do its work.`
+}
+
+// Validate refuses what makes no sense, before a team is made.
+func (c *canaryCmd) Validate() error {
+	if c.Rolls < 1 || c.Rolls > 100_000 {
+		return usageError("--rolls must be between 1 and 100000")
+	}
+	if c.Interval < 0 {
+		return usageError("--interval cannot be negative")
+	}
+	if !strings.HasPrefix(c.Path, "/") {
+		return usageError("--path must begin with /")
+	}
+	return nil
+}
+
+// Run rolls, verifies and reports.
+func (c *canaryCmd) Run(s *session) error {
+	var result *canaryResult
+	err := s.call(func(ctx context.Context, api *admin.Client) error {
+		all, err := api.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		run := &canary{path: c.Path}
+		for _, n := range all.Nodes {
+			if n.Address == "" {
+				s.remark("%s advertises no address: it is not asked (give it one with --advertise).", plain(n.Name))
+				continue
+			}
+			run.targets = append(run.targets, newTarget(n.Name, n.Address))
+		}
+		if len(run.targets) == 0 {
+			return &hintedError{errors.New("no node has an address at which it could be asked"), "latchkey node list"}
+		}
+		result, err = c.run(ctx, s, api, run)
+		return err
+	})
+	if result == nil || len(result.took) == 0 {
+		return err
+	}
+	if shown := s.show(result.summary(), func(w io.Writer) { result.describe(w) }); shown != nil {
+		return errors.Join(err, shown)
+	}
+	return errors.Join(err, result.verdict())
+}
+
+// run makes the team, and takes it away whatever happens.
+func (c *canaryCmd) run(ctx context.Context, s *session, api *admin.Client, run *canary) (result *canaryResult, err error) {
+	name := "canary-" + strings.ToLower(rand.Text()[:12])
+	made, _, err := api.CreateTeam(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), canaryTime)
+		defer cancel()
+		if _, _, gone := api.DeleteTeam(ctx, made.Team.ID); gone != nil {
+			// Not wrapped: the server that went away must not make the canary begin anew.
+			err = errors.Join(err, fmt.Errorf("the team %s could not be deleted: %v (latchkey team delete %s)", name, gone, made.Team.ID))
+		}
+	}()
+	s.remark("Rolling the key of team %s %d times, and asking %s. Interrupt to end it early.", name, c.Rolls, list(run.names()))
+	roll := func(ctx context.Context) (string, admin.Settlement, error) {
+		key, settlement, err := api.RollKey(ctx, made.Team.ID, 0)
+		return key.APIKey, settlement, err
+	}
+	result, err = run.run(ctx, made.APIKey, c.Rolls, c.Interval, roll)
+	if err != nil {
+		err = fmt.Errorf("after %d of %d rolls: %v", len(result.took), c.Rolls, err)
+	}
+	return result, err
+}
+
+// describe writes the result for people.
+func (r *canaryResult) describe(w io.Writer) {
+	sum := r.summary()
+	ms := sum.RollMS
+	fields(w,
+		[2]string{"Rolls", strconv.Itoa(sum.Rolls)},
+		[2]string{"Roll time", fmt.Sprintf("min %s, p50 %s, p90 %s, p99 %s, max %s ms",
+			milliseconds(ms.Min), milliseconds(ms.P50), milliseconds(ms.P90), milliseconds(ms.P99), milliseconds(ms.Max))},
+		[2]string{"Not confirmed", counted(sum.NotConfirmed, "by a node that may answer after its lease (--stale-ok)")},
+		[2]string{"Waited out", counted(sum.Lapsed, "the lease of a node that was not heard from")},
+		[2]string{"Requests", strconv.Itoa(sum.Verifies)},
+		[2]string{"Stale accepts", strconv.Itoa(sum.StaleAccepts)},
+		[2]string{"Wrong refusals", strconv.Itoa(sum.WrongRefusals)},
+		[2]string{"Unavailable", strconv.Itoa(sum.Unavailable)},
+		[2]string{"Unreachable", strconv.Itoa(sum.Unreachable)},
+	)
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, n := range sum.Nodes {
+		rows = append(rows, []string{n.Node, n.Address, strconv.Itoa(n.Verifies), strconv.Itoa(n.StaleAccepts),
+			strconv.Itoa(n.WrongRefusals), strconv.Itoa(n.Unavailable), strconv.Itoa(n.Unreachable)})
+	}
+	table(w, []string{"NODE", "ADDRESS", "REQUESTS", "STALE ACCEPTS", "WRONG REFUSALS", "UNAVAILABLE", "UNREACHABLE"}, rows)
+	for _, n := range sum.Nodes {
+		if n.Failure != "" {
+			fmt.Fprintf(w, "%s: %s\n", plain(n.Node), plain(n.Failure))
+		}
+	}
+}
+
+// counted is a number of rolls and what happened in them; "" for none.
+func counted(n int, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d, %s", n, what)
+}
