@@ -2,12 +2,14 @@
 # make test     everything that must hold; installs what it needs on Debian
 # make bench    what a decision costs
 # make fuzz     each fuzz target for FUZZTIME
-# make torture  a million requests while the server is killed twenty times
+# make torture  a million requests while the server is killed twenty times; then, for hours, what can happen to
+#               many nodes: also in pieces, such as make torture-faults INJECTIONS=10 FAULTS='kill -9'
+# make mutants  shows that the tests find each of seventeen planted bugs
 
 GO       ?= go
 FUZZTIME ?= 20s
 
-.PHONY: run build test bench fuzz torture setup
+.PHONY: run build test bench fuzz torture torture-healthy torture-faults torture-faults-3s torture-promotions mutants setup
 
 run:
 	$(GO) run ./cmd/latchkey serve
@@ -35,3 +37,26 @@ fuzz:
 
 torture:
 	LATCHKEY_TORTURE=1000000 $(GO) test -timeout 60m -run TestNothingIsLostToKills -v ./cmd/latchkey
+	$(MAKE) torture-healthy torture-faults torture-faults-3s torture-promotions
+
+# Each prints its seed: SEED=… makes the same schedule again.
+VERIFIES   ?= 1000000
+INJECTIONS ?= 200
+FAULTS     ?= .
+HISTORY     = LATCHKEY_SEED=$(SEED) $(GO) test -timeout 24h -v ./cmd/latchkey -run
+
+torture-healthy:
+	LATCHKEY_TORTURE_VERIFIES=$(VERIFIES) $(HISTORY) TestTortureHealthy
+
+torture-faults:
+	LATCHKEY_TORTURE_LEASE=300ms LATCHKEY_TORTURE_INJECTIONS=$(INJECTIONS) LATCHKEY_TORTURE_FAULTS='$(FAULTS)' $(HISTORY) TestTortureFaults
+
+torture-faults-3s:
+	LATCHKEY_TORTURE_LEASE=3s LATCHKEY_TORTURE_INJECTIONS=$$(( ($(INJECTIONS) + 9) / 10 )) LATCHKEY_TORTURE_FAULTS='$(FAULTS)' $(HISTORY) TestTortureFaults
+
+torture-promotions:
+	LATCHKEY_TORTURE_LEASE=300ms LATCHKEY_TORTURE_PROMOTIONS=$$(( ($(INJECTIONS) + 6) / 7 )) $(HISTORY) TestTorturePromotions
+	LATCHKEY_TORTURE_LEASE=3s LATCHKEY_TORTURE_PROMOTIONS=$$(( ($(INJECTIONS) + 69) / 70 )) $(HISTORY) TestTorturePromotions
+
+mutants:
+	scripts/mutants

@@ -36,6 +36,7 @@ func faults() []fault {
 		{"loss of 1 %", passing(weather{stall: 0.01}, 6)},
 		{"slow wire", passing(weather{bandwidth: 20_000}, 4)},
 		{"slow header", slowHeader},
+		{"slow header on a node that is cut off", slowHeaderCutOff},
 		{"kill -9 of PostgreSQL", killDatabase},
 	}
 	for _, at := range []point{between, commit, inCommit, committed, answered, listing, listed} {
@@ -242,8 +243,8 @@ func delay(of func(lease time.Duration) time.Duration) func(*history, *member) b
 	}
 }
 
-// slowHeader begins a request, lets its key be rolled, and ends the request
-// then: it is judged at its header's last byte.
+// slowHeader begins requests, lets their key be rolled, and ends them then: a
+// request is judged at its header's last byte.
 func slowHeader(h *history, victim *member) bool {
 	h.gate.Lock() // this roll is the only one
 	defer h.gate.Unlock()
@@ -252,34 +253,63 @@ func slowHeader(h *history, victim *member) bool {
 	if v == nil || v.current == nil {
 		return false
 	}
-	old := v.current
-	text := head(old.value)
-	var slow []*line
-	for _, early := range []int{1, 20, len(text) - 60, len(text) - 4, len(text) - 2, len(text) - 1} {
-		l := &line{node: victim}
-		if l.dial(context.Background()) != nil {
-			continue
-		}
-		defer l.close()
-		_ = l.conn.(*net.TCPConn).SetNoDelay(true)
-		if _, err := l.conn.Write(text[:early]); err != nil {
-			continue
-		}
-		slow = append(slow, l)
-		l.rest = text[early:]
-	}
-	time.Sleep(20 * time.Millisecond) // for the bytes to be read
+	slow := h.begin(victim, v.current)
 	if h.roll(context.Background(), team, h.nodes[h.random()%nodes]) != accepted {
 		return false
 	}
+	h.end(slow, team, v.current)
+	return len(slow) > 0
+}
+
+// slowHeaderCutOff is slowHeader on a node that does not hear of the roll: its
+// lease was good when the requests began, and is over when they end.
+func slowHeaderCutOff(h *history, victim *member) bool {
+	h.gate.Lock()
+	defer h.gate.Unlock()
+	team := h.teams[0].Load()
+	v := team.view.Load()
+	if v == nil || v.current == nil {
+		return false
+	}
+	victim.cutOff(weather{cutUp: true, cutDown: true})
+	defer victim.mend()
+	slow := h.begin(victim, v.current)
+	if h.roll(context.Background(), team, h.nodes[(victim.index+1)%nodes]) != accepted {
+		return false
+	}
+	h.end(slow, team, v.current)
+	return len(slow) > 0
+}
+
+// begin sends the first bytes of requests, more or fewer of them.
+func (h *history) begin(n *member, key *rolled) (slow []*line) {
+	text := head(key.value)
+	for _, early := range []int{1, 20, len(text) - 60, len(text) - 4, len(text) - 2, len(text) - 1} {
+		l := &line{node: n, rest: text[early:]}
+		if l.dial(context.Background()) != nil {
+			continue
+		}
+		_ = l.conn.(*net.TCPConn).SetNoDelay(true)
+		if _, err := l.conn.Write(text[:early]); err != nil {
+			l.close()
+			continue
+		}
+		slow = append(slow, l)
+	}
+	time.Sleep(20 * time.Millisecond) // for the bytes to be read
+	return slow
+}
+
+// end sends the rest, and holds the answers to the promise.
+func (h *history) end(slow []*line, team *ledger, key *rolled) {
 	for _, l := range slow {
 		call := h.now()
 		_ = l.conn.SetDeadline(time.Now().Add(lineTime))
 		if _, err := l.conn.Write(l.rest); err == nil {
-			h.judge(victim, team, old, call, l.answer())
+			h.judge(l.node, team, key, call, l.answer())
 		}
+		l.close()
 	}
-	return true
 }
 
 // stepClock sets a node's wall clock, and cuts the node off: a lease that is

@@ -336,9 +336,10 @@ func spread(times []time.Duration) string {
 	if len(times) == 0 {
 		return "none"
 	}
+	return fmt.Sprintf("%d, median %v, 99 %% %v, most %v", len(times), quantile(times, 0.5), quantile(times, 0.99), quantile(times, 1))
+}
+
+func quantile(times []time.Duration, share float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(times))
-	at := func(share float64) time.Duration {
-		return sorted[int(share*float64(len(sorted)-1))].Round(10 * time.Microsecond)
-	}
-	return fmt.Sprintf("%d, median %v, 99 %% %v, most %v", len(sorted), at(0.5), at(0.99), at(1))
+	return sorted[int(share*float64(len(sorted)-1))].Round(10 * time.Microsecond)
 }

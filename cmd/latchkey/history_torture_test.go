@@ -1,0 +1,107 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// The parts of make torture that histories are. Each is asked for by a variable
+// of its own, so that it can be run in pieces.
+const (
+	tortureVerifies   = "LATCHKEY_TORTURE_VERIFIES"   // how many, and a hundredth as many rolls, while nothing goes wrong
+	tortureInjections = "LATCHKEY_TORTURE_INJECTIONS" // of each fault
+	tortureLease      = "LATCHKEY_TORTURE_LEASE"      // while things go wrong; 300ms if it is not set
+	tortureFaults     = "LATCHKEY_TORTURE_FAULTS"     // a regular expression: of these only
+	torturePromotions = "LATCHKEY_TORTURE_PROMOTIONS" // how many of each kind
+)
+
+// asked is a number that the environment asks for; the test is skipped if it
+// does not.
+func asked(t *testing.T, name string) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		t.Skipf("%s asks for it; see the Makefile", name)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+func askedLease(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv(tortureLease)
+	if text == "" {
+		return 300 * time.Millisecond
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("%s: %v", tortureLease, err)
+	}
+	return d
+}
+
+// TestTortureHealthy asks and rolls at full speed while nothing goes wrong.
+func TestTortureHealthy(t *testing.T) {
+	verifies := int64(asked(t, tortureVerifies))
+	h := newHistory(t, newFleet(t, 3*time.Second, buildTagged(t)), historySeed(t), load{callers: 4, rollers: 6})
+	defer h.report()
+	for began := time.Now(); h.given() < verifies || h.rolls.Load() < verifies/100; {
+		time.Sleep(2 * time.Second)
+		h.calm()
+		if time.Since(began) > 2*time.Hour {
+			t.Fatalf("too slow: %s", &h.tally)
+		}
+	}
+}
+
+// given is how many verdicts there were.
+func (h *history) given() int64 { return h.verifies[accepted].Load() + h.verifies[refused].Load() }
+
+// TestTortureFaults injects each fault again and again.
+func TestTortureFaults(t *testing.T) {
+	each := asked(t, tortureInjections)
+	only, err := regexp.Compile(os.Getenv(tortureFaults))
+	if err != nil {
+		t.Fatalf("%s: %v", tortureFaults, err)
+	}
+	h := newHistory(t, newFleet(t, askedLease(t), buildTagged(t)), historySeed(t), load{callers: 2, rollers: 3, pace: 3 * time.Millisecond})
+	defer h.report()
+	for round := range each {
+		list := faults()
+		for _, i := range h.rnd.Perm(len(list)) {
+			if only.MatchString(list[i].name) {
+				h.inject(list[i])
+			}
+			if h.hopeless() {
+				t.Fatalf("enough is broken, in round %d", round+1)
+			}
+		}
+		if round%10 == 9 {
+			t.Logf("round %d: %s", round+1, &h.tally)
+		}
+	}
+}
+
+// hopeless reports whether so much is broken that more tells nothing.
+func (h *history) hopeless() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.faults) > 20
+}
+
+// TestTorturePromotions lets standbys take over again and again.
+func TestTorturePromotions(t *testing.T) {
+	each := asked(t, torturePromotions)
+	seed := historySeed(t)
+	for i := range uint64(each) {
+		for _, f := range failovers {
+			t.Run(f.name, func(t *testing.T) { promote(t, f, askedLease(t), seed+i) })
+		}
+	}
+}
