@@ -47,6 +47,7 @@ const (
 	ActionRemove       Action = "user.remove"
 	ActionLookup       Action = "request.lookup" // by support, in another's records
 	ActionRefused      Action = "access.refused" // a user asked for what the role does not allow
+	ActionAccept       Action = "history.accept" // of the database; see LeaseStore
 )
 
 // An Event is one line of the audit: who did what, when, from where. It never

@@ -24,16 +24,18 @@ var plan = map[string][]string{
 	"latchkey/replica":  {"latchkey"},
 	"latchkey/journal":  {"latchkey"},
 	"latchkey/sqlite":   {"latchkey"},
+	"latchkey/postgres": {"latchkey"},
 	"latchkey/admin":    {"latchkey", "latchkey/problem"},
 	"latchkey/contacts": {"latchkey", "latchkey/problem"},
 	"latchkey/console":  {"latchkey", "latchkey/problem"},
 
-	"latchkey/storetest": {"latchkey"}, // for tests of the stores only
-	"latchkey/docs":      {},           // tests of the documentation only
+	"latchkey/storetest":             {"latchkey"}, // for tests of the stores only
+	"latchkey/postgres/postgrestest": {},           // for tests only: it starts PostgreSQL
+	"latchkey/docs":                  {},           // tests of the documentation only
 
 	"latchkey/cmd/latchkey": {
 		"latchkey", "latchkey/admin", "latchkey/client", "latchkey/console", "latchkey/contacts", "latchkey/guard", "latchkey/journal",
-		"latchkey/jwt", "latchkey/problem", "latchkey/replica", "latchkey/sqlite",
+		"latchkey/jwt", "latchkey/problem", "latchkey/replica", "latchkey/sqlite", "latchkey/postgres",
 	},
 }
 

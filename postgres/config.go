@@ -1,0 +1,169 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"latchkey"
+)
+
+// How many connections a store opens at most, besides one that listens. Those
+// that idle are closed.
+const (
+	lookups  = 8 // unless the address says otherwise (pool_max_conns)
+	renewals = 3
+	writers  = 4
+	idleTime = time.Minute
+)
+
+// lookupTime is how long a statement may take that nothing waits for but its
+// caller; bulkTime, one that reads everything.
+const (
+	lookupTime = 30 * time.Second
+	bulkTime   = 2 * time.Minute
+)
+
+// within is the bound of what could hold others up: it is over before a lease is.
+func within(lease time.Duration) time.Duration { return lease * 9 / 10 }
+
+// parse reads the database's address. What it says of a mistake never holds any
+// of it: nobody can say where in an address that cannot be read the password is.
+func parse(address string) (*pgxpool.Config, error) {
+	if strings.TrimSpace(address) == "" {
+		return nil, errors.New("no database is named: a URL such as postgres://user@host/name is needed")
+	}
+	c, err := pgxpool.ParseConfig(address)
+	if missing := (*fs.PathError)(nil); errors.As(err, &missing) {
+		return nil, fmt.Errorf("read the database's address: %w", missing)
+	}
+	if err != nil {
+		return nil, errors.New("the database's address cannot be read: a URL such as postgres://user@host/name is needed, " +
+			"in which %, /, ?, #, @ and : are percent-encoded where they belong to a name or a password")
+	}
+	if !strings.Contains(address, "pool_max_conns") {
+		c.MaxConns = lookups
+	}
+	c.MaxConnIdleTime = min(c.MaxConnIdleTime, idleTime)
+	return c, nil
+}
+
+// encrypted returns nil if nobody on the way can read what is sent.
+func encrypted(c *pgconn.Config) error {
+	for _, host := range append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...) {
+		if host.TLSConfig == nil && !local(host.Host) {
+			return fmt.Errorf("the connection to the database on %s would not be encrypted: add sslmode=verify-full to its address "+
+				"(or allow it with --insecure-database)", host.Host)
+		}
+	}
+	return nil
+}
+
+// verified reports whether the servers must show who they are.
+func verified(c *pgconn.Config) bool {
+	for _, host := range append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...) {
+		if !local(host.Host) && host.TLSConfig != nil && host.TLSConfig.InsecureSkipVerify && host.TLSConfig.VerifyPeerCertificate == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// local reports whether a host is this one: a Unix socket, or loopback.
+func local(host string) bool {
+	if host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// A session is what the connections of one pool have in common.
+type session struct {
+	statement time.Duration // the longest that a statement may take; 0: any time
+	lock      time.Duration // the longest that it may wait for others
+	idle      time.Duration // the longest that a transaction may wait for us
+	cancel    bool          // what we give up is cancelled on the server, too
+}
+
+// connections returns how connections of a kind are made. Each is checked: what
+// the promise rests on must hold for every one.
+func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.ConnConfig {
+	c = c.Copy()
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	seconds := strconv.Itoa(max(int(s.lease/3/time.Second), 1))
+	for name, value := range map[string]string{
+		"application_name":                    text(strings.TrimSpace("latchkey " + node)),
+		"search_path":                         "latchkey, pg_temp",
+		"client_encoding":                     "UTF8",
+		"statement_timeout":                   ms(kind.statement),
+		"lock_timeout":                        ms(kind.lock),
+		"idle_in_transaction_session_timeout": ms(kind.idle),
+		"tcp_user_timeout":                    ms(within(s.lease)),
+		"tcp_keepalives_idle":                 seconds,
+		"tcp_keepalives_interval":             seconds,
+		"tcp_keepalives_count":                "2",
+	} {
+		c.RuntimeParams[name] = value
+	}
+	if c.ConnectTimeout = s.connectTime(); c.DialFunc != nil {
+		dialer := &net.Dialer{Timeout: c.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: max(s.lease/3, time.Second), Interval: max(s.lease/3, time.Second), Count: 2,
+		}}
+		c.DialFunc = dialer.DialContext
+	}
+	c.OnNotice = noteWarning
+	c.ValidateConnect = validate
+	if kind.cancel {
+		c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+			return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 100 * time.Millisecond}
+		}
+	}
+	return c
+}
+
+// connectTime is how long one host may take to answer. There may be others.
+func (s *Store) connectTime() time.Duration { return max(s.lease/3, time.Second) }
+
+// pools opens the pools. Each connects when it is asked to.
+func (s *Store) pools(ctx context.Context, c *pgxpool.Config, node string) (err error) {
+	slow := max(s.lease, latchkey.DefaultLease)
+	for _, p := range []struct {
+		pool **pgxpool.Pool
+		size int32
+		kind session
+	}{
+		{&s.pool, c.MaxConns, session{statement: lookupTime, lock: slow, idle: slow, cancel: true}},
+		{&s.leases, renewals, session{statement: within(s.lease), lock: within(s.lease), idle: within(s.lease), cancel: true}},
+		// A change that is given up is not cancelled: while it waits for a
+		// standby, that would make it one that holds here and not there.
+		{&s.writer, writers, session{statement: slow, lock: slow, idle: within(s.lease)}},
+	} {
+		config := c.Copy()
+		config.ConnConfig = s.connections(c.ConnConfig, node, p.kind)
+		config.MaxConns, config.MinConns, config.MinIdleConns = p.size, 0, 0
+		// One round trip less for each call; a connection that is gone says so.
+		config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		if *p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+			return err
+		}
+	}
+	if leftOut("standbyread") {
+		config := c.Copy()
+		config.ConnConfig = s.connections(c.ConnConfig, node, session{statement: lookupTime})
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPreferStandby
+		s.stale, err = pgxpool.NewWithConfig(ctx, config)
+	}
+	return err
+}
