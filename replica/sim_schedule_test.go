@@ -1,0 +1,423 @@
+package replica_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"latchkey"
+)
+
+// A plan is what a schedule is drawn from.
+type plan struct {
+	nodes    int
+	length   time.Duration // of the time with faults
+	changers int
+	pace     time.Duration // between the changes of one, at most
+	faults   []fault
+	every    time.Duration // between two faults, at most
+	mode     replication
+	overlaps bool
+	pauses   float64 // that a process is paused at any point
+	staleOK  bool
+}
+
+// A fault makes trouble, and ends it by itself.
+type fault struct {
+	name   string
+	happen func(w *world, n *node, random *rand.Rand)
+}
+
+var (
+	partition = fault{"partition", func(w *world, n *node, random *rand.Rand) {
+		if !n.cutSince.IsZero() {
+			return
+		}
+		switch random.IntN(4) {
+		case 0:
+			n.part(out)
+		case 1:
+			n.part(back)
+		default:
+			n.part(out, back)
+		}
+		w.after(length(n, random), n.mend)
+	}}
+	slowness = fault{"delay", func(w *world, n *node, random *rand.Rand) {
+		before := n.delay
+		n.delay = length(n, random)
+		n.trouble()
+		w.after(length(n, random), func() { n.delay = before; w.after(n.longTrip(), n.calm) })
+	}}
+	loss = fault{"loss", func(w *world, n *node, random *rand.Rand) {
+		if n.loss > 0 {
+			return
+		}
+		n.loss = 0.01 + random.Float64()*0.5
+		n.trouble()
+		w.after(length(n, random), func() { n.loss = 0; n.calm() })
+	}}
+	paused = fault{"SIGSTOP", func(_ *world, n *node, random *rand.Rand) {
+		if n.process != nil {
+			n.pause(length(n, random))
+		}
+	}}
+	suspended = fault{"suspend", func(_ *world, n *node, random *rand.Rand) {
+		if n.process != nil {
+			d := length(n, random)
+			n.suspended += d
+			n.pause(d)
+		}
+	}}
+	crashed = fault{"kill -9", func(w *world, n *node, random *rand.Rand) {
+		if n.process == nil {
+			return
+		}
+		n.crash()
+		n.trouble()
+		again := span(random, 2*n.lease)
+		w.after(again, func() { n.calm(); n.revive() })
+		for range random.IntN(4) { // and in quick succession
+			again += 1 + time.Duration(random.Int64N(int64(n.lease)))
+			w.after(again, func() { n.crash(); n.revive() })
+		}
+	}}
+	stopped = fault{"orderly restart", func(w *world, n *node, random *rand.Rand) {
+		if n.process == nil || n.closing {
+			return
+		}
+		n.closing = true
+		n.trouble()
+		w.running.Go(func() {
+			n.close()
+			time.Sleep(span(random, n.lease))
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			n.closing = false
+			n.calm()
+			if !w.over {
+				n.revive()
+			}
+		})
+	}}
+	wallStep = fault{"wall clock set", func(_ *world, n *node, random *rand.Rand) {
+		steps := []time.Duration{time.Hour, 600 * time.Millisecond, 400 * time.Millisecond, 31 * time.Second}
+		d := steps[random.IntN(len(steps))]
+		if random.IntN(2) == 0 {
+			d = -d
+		}
+		n.trouble()
+		n.wallAhead += d
+		n.calm()
+	}}
+	noHints = fault{"hints lost", func(w *world, n *node, random *rand.Rand) {
+		n.nohint = true
+		w.after(length(n, random), func() { n.nohint = false })
+	}}
+	dbCrash = fault{"", func(w *world, n *node, random *rand.Rand) {
+		if w.dbTroubled == 0 {
+			w.crashDB(span(random, 2*n.lease))
+		}
+	}}
+	standbyCut = fault{"standby cut off", func(w *world, n *node, random *rand.Rand) {
+		v := w.primary
+		if v.standby == nil || w.dbTroubled > 0 {
+			return
+		}
+		v.parted = true
+		w.dbTrouble()
+		if random.IntN(2) == 0 {
+			w.after(length(n, random), func() { w.promoteLater(v, random) })
+			return
+		}
+		// The standby is made anew from the primary.
+		w.after(length(n, random), func() {
+			if w.primary == v && !v.down {
+				for len(v.pending) > 0 {
+					v.flush(v.pending[0])
+				}
+				v.parted, v.last = false, time.Time{}
+				v.newStandby(v.mode, "again")
+			}
+			w.dbQuiet()
+		})
+	}}
+	promotion = fault{"", func(w *world, _ *node, random *rand.Rand) {
+		v := w.primary
+		if v.standby == nil || w.dbTroubled > 0 {
+			return
+		}
+		w.dbTrouble()
+		w.promoteLater(v, random)
+	}}
+	restored = fault{"", func(w *world, _ *node, random *rand.Rand) {
+		if w.backup == nil {
+			w.backup = w.primary.seen.clone()
+			return
+		}
+		if w.dbTroubled == 0 {
+			w.gap(func() {
+				w.restore(w.backup)
+				w.acceptLater(random)
+			})
+		}
+	}}
+)
+
+// gap keeps the database down for as long as any lease from it may last, as the
+// manual demands where its history may change.
+func (w *world) gap(then func()) {
+	v := w.primary
+	v.crash()
+	w.dbTrouble()
+	w.downSince = time.Now()
+	var d time.Duration
+	for _, n := range w.nodes {
+		d = max(d, n.lease+n.staleOK)
+	}
+	w.after(d+d/50+100*time.Millisecond, func() {
+		v.restart()
+		w.downSince = time.Time{}
+		w.dbQuiet()
+		then()
+	})
+}
+
+// promoteLater makes the standby the primary: at once if it has everything that
+// was confirmed, else after a while without any.
+func (w *world) promoteLater(v *server, random *rand.Rand) {
+	defer w.dbQuiet()
+	if w.primary != v || v.down {
+		return
+	}
+	if v.mode == synchronous {
+		w.promote(v, random.IntN(2) == 0)
+		return
+	}
+	v.parted = true
+	w.gap(func() {
+		w.promote(v, true)
+		w.acceptLater(random)
+	})
+}
+
+func (w *world) acceptLater(random *rand.Rand) {
+	w.after(span(random, 5*time.Second), func() {
+		if w.alarmed() {
+			w.acceptHistory()
+		}
+	})
+}
+
+func (n *node) revive() {
+	if n.process == nil && !n.closing {
+		n.start()
+	}
+}
+
+// length is how long a fault lasts: a part of a lease, somewhat more, or much more.
+func length(n *node, random *rand.Rand) time.Duration {
+	factor := []float64{0.1, 0.5, 1, 1.5, 3}[random.IntN(5)]
+	return 1 + time.Duration(float64(n.lease)*factor*(0.5+random.Float64()))
+}
+
+// longTrip is the longest that a message sent now takes.
+func (n *node) longTrip() time.Duration { return n.delay }
+
+var all = []fault{partition, slowness, loss, paused, suspended, crashed, stopped, wallStep, noHints, dbCrash}
+
+// draw makes a plan and its world's nodes from the seed's random numbers.
+func (w *world) draw(random *rand.Rand, kind string) plan {
+	p := plan{nodes: 2 + random.IntN(2), changers: 1 + random.IntN(2)}
+	if random.IntN(4) == 0 {
+		p.nodes = 2 + random.IntN(6)
+	}
+	lease := []time.Duration{latchkey.MinLease, 300 * time.Millisecond, 500 * time.Millisecond, time.Second}[random.IntN(4)]
+	drift := 0.005
+	switch kind {
+	case "healthy":
+		p.changers, p.overlaps, w.healthy = 2, true, true
+	case "network":
+		p.faults = []fault{partition, slowness, loss, noHints}
+	case "processes":
+		p.faults = []fault{paused, suspended, crashed, stopped, noHints, partition}
+		p.pauses = 0.01
+	case "restarts":
+		p.faults = []fault{crashed, crashed, partition, noHints}
+	case "clocks":
+		p.faults = []fault{wallStep, suspended, partition, noHints}
+	case "database":
+		p.faults = []fault{dbCrash, standbyCut, promotion, partition, noHints}
+		p.mode = synchronous
+	case "history":
+		p.faults = []fault{promotion, restored, crashed, partition, standbyCut}
+		p.mode = asynchronous
+	case "stale":
+		p.faults = []fault{partition, paused, crashed}
+		p.staleOK = true
+	case "long":
+		lease = []time.Duration{3 * time.Second, 10 * time.Second, latchkey.MaxLease}[random.IntN(3)]
+		p.nodes, p.changers = 2, 1
+		p.faults = []fault{partition, paused, crashed, noHints}
+	case "thousand":
+		p.nodes, p.changers = 100+random.IntN(901), 1
+		lease = 3 * time.Second
+		p.faults = []fault{partition, paused, crashed}
+	default: // everything
+		p.faults = append([]fault{promotion, standbyCut}, all...)
+		p.mode, p.overlaps = synchronous, true
+		p.pauses = 0.002
+	}
+	p.length = 3*lease + time.Duration(random.Int64N(int64(2*lease)))
+	p.pace, p.every = lease/2, lease/2
+	w.overlaps = p.overlaps
+	for range p.nodes {
+		n := w.addNode(lease, 0)
+		if kind != "long" && kind != "thousand" && random.IntN(4) == 0 {
+			n.lease = time.Duration(1+random.IntN(3)) * latchkey.MinLease
+		}
+		if p.staleOK && random.IntN(2) == 0 {
+			n.staleOK = time.Duration(random.Int64N(int64(3 * n.lease)))
+		}
+		n.drift = (2*random.Float64() - 1) * drift
+		if random.IntN(3) == 0 {
+			n.drift = drift * float64(2*random.IntN(2)-1)
+		}
+	}
+	w.cancelAfter = lease * 3 / 4
+	if p.mode != alone {
+		standby := w.primary.newStandby(p.mode, "b")
+		w.primary.lag = time.Millisecond
+		if random.IntN(2) == 0 {
+			w.primary.lag = lease / 2
+		}
+		_ = standby
+	}
+	return p
+}
+
+// play runs a plan: nodes start, clients and faults go on beside each other,
+// then everything is mended, and each node must know everything.
+func (w *world) play(p plan, random *rand.Rand) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w.mu.Lock()
+	for _, n := range w.nodes {
+		n.start()
+	}
+	w.mu.Unlock()
+	time.Sleep(50 * time.Millisecond)
+	if p.pauses > 0 {
+		w.mu.Lock()
+		for _, n := range w.nodes {
+			n.pauseChance, n.pauseLength = p.pauses, 2*n.lease
+			n.trouble()
+		}
+		w.mu.Unlock()
+	}
+	for range p.changers {
+		own := rand.New(rand.NewPCG(random.Uint64(), 1))
+		w.running.Go(func() {
+			for pause(ctx, span(own, p.pace)) {
+				w.changeSomething(w.nodes[own.IntN(len(w.nodes))], own)
+			}
+		})
+	}
+	own := rand.New(rand.NewPCG(random.Uint64(), 2))
+	w.running.Go(func() {
+		for pause(ctx, span(own, p.pace/4)) {
+			w.mu.Lock()
+			c := w.pick(own)
+			w.mu.Unlock()
+			w.verifyLater(w.nodes[own.IntN(len(w.nodes))], c, own)
+		}
+	})
+	faults := rand.New(rand.NewPCG(random.Uint64(), 3))
+	for end := time.Now().Add(p.length); time.Now().Before(end); {
+		if len(p.faults) == 0 {
+			time.Sleep(p.length)
+			break
+		}
+		time.Sleep(1 + time.Duration(faults.Int64N(int64(p.every))))
+		w.mu.Lock()
+		f := p.faults[faults.IntN(len(p.faults))]
+		if f.name != "" {
+			w.stats.fault(f.name)
+		}
+		n := w.nodes[faults.IntN(len(w.nodes))]
+		w.trace("%s at %s", f.name, n.name)
+		f.happen(w, n, faults)
+		w.mu.Unlock()
+	}
+	cancel()
+	w.end()
+}
+
+// end mends everything, and asks each node for everything.
+func (w *world) end() {
+	w.mu.Lock()
+	for _, n := range w.nodes {
+		n.mend()
+		n.loss, n.delay, n.nohint, n.wallAhead = 0, 2*time.Millisecond, false, 0
+		n.pauseChance = 0
+	}
+	w.mu.Unlock()
+	w.running.Wait()
+	w.mu.Lock()
+	for w.dbTroubled > 0 {
+		w.mu.Unlock()
+		time.Sleep(10 * time.Millisecond)
+		w.mu.Lock()
+	}
+	for _, n := range w.nodes {
+		n.pausedUntil = time.Time{}
+		n.revive()
+	}
+	if w.alarmed() {
+		w.acceptHistory()
+	}
+	w.mu.Unlock()
+	time.Sleep(2*w.longest() + w.connectionTimeout + time.Second)
+	w.mu.Lock()
+	truth := w.primary.seen
+	w.mu.Unlock()
+	random := rand.New(rand.NewPCG(0, 0))
+	for _, n := range w.nodes {
+		w.mu.Lock()
+		known := w.known[max(0, len(w.known)-8):]
+		if n.process == nil || !n.process.joined {
+			w.fail("a node joins when nothing troubles it: %s has not", n.name)
+		}
+		w.mu.Unlock()
+		for _, c := range known {
+			w.verify(n, c, random)
+			w.mu.Lock()
+			v := w.verdicts[len(w.verdicts)-1]
+			alive := truth.accepted(c.team)[c.id]
+			if v.node == n && v.credential == c && (v.outcome == accepted) != alive && !(alive && w.overlapped[c.id] != 0) {
+				w.fail("in the end each node knows everything: %s at %s is %v (%v), must be accepted: %v", c.id, n.name, v.outcome, v.err, alive)
+			}
+			w.mu.Unlock()
+		}
+	}
+	w.stop()
+}
+
+// stop kills everything, and waits until it has ended.
+func (w *world) stop() {
+	var ended []chan struct{}
+	w.mu.Lock()
+	for _, n := range w.nodes {
+		if n.process != nil {
+			ended = append(ended, n.process.ended)
+		}
+		n.crash()
+	}
+	w.mu.Unlock()
+	for _, e := range ended {
+		<-e
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+}

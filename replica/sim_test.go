@@ -1,0 +1,139 @@
+package replica_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"latchkey"
+)
+
+func is(err, target error) bool { return errors.Is(err, target) }
+
+// Statistics say what a simulation has seen: one in which all is unavailable
+// proves nothing.
+type statistics struct {
+	schedules       int
+	outcomes        [4]int
+	changes, failed int
+	faults          map[string]int // schedules that had it
+	had             map[string]bool
+	kinds           map[string]int
+}
+
+func (s *statistics) fault(name string) {
+	if !s.had[name] {
+		s.had[name] = true
+		s.faults[name]++
+	}
+}
+
+func (s *statistics) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d schedules: %d changes, %d that failed or are unknown; %d verdicts:", s.schedules, s.changes, s.failed,
+		s.outcomes[0]+s.outcomes[1]+s.outcomes[2]+s.outcomes[3])
+	for o, n := range s.outcomes {
+		fmt.Fprintf(&b, " %d %v", n, outcome(o))
+	}
+	for _, group := range []map[string]int{s.kinds, s.faults} {
+		b.WriteString("\nschedules with:")
+		for _, name := range slices.Sorted(maps.Keys(group)) {
+			fmt.Fprintf(&b, " %s %d;", name, group[name])
+		}
+	}
+	return b.String()
+}
+
+// kinds are drawn as often as they stand here.
+var kinds = []string{
+	"healthy", "network", "network", "processes", "processes", "restarts", "clocks", "database", "database", "history", "stale", "everything", "everything",
+}
+
+// kindOf is the kind of schedule that a seed makes.
+func kindOf(seed uint64) string {
+	switch {
+	case seed%5000 == 4999:
+		return "thousand"
+	case seed%50 == 49:
+		return "long"
+	}
+	return kinds[rand.New(rand.NewPCG(seed, 99)).IntN(len(kinds))]
+}
+
+// simulate plays one schedule, and returns the rules that it broke.
+func simulate(t *testing.T, seed uint64, s *statistics, sealer *latchkey.Sealer, dir string) (wrong []string) {
+	s.had = make(map[string]bool)
+	kind := kindOf(seed)
+	synctest.Test(t, func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, seed)
+		random := rand.New(rand.NewPCG(seed, 0))
+		w := newWorld(random, s, sealer, dir)
+		p := w.draw(random, kind)
+		w.play(p, random)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.check()
+		wrong = w.wrong
+	})
+	s.schedules++
+	s.kinds[kind]++
+	return wrong
+}
+
+func number(t *testing.T, name string, otherwise uint64) (n uint64, set bool) {
+	text, set := os.LookupEnv(name)
+	if !set {
+		return otherwise, false
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n, true
+}
+
+// historyDir is in memory where there is such a place: files are synced often.
+func historyDir(t *testing.T) string {
+	if dir, err := os.MkdirTemp("/dev/shm", "latchkey-simulation-*"); err == nil {
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		return dir
+	}
+	return t.TempDir()
+}
+
+// TestSimulation plays random schedules. LATCHKEY_SIM_SEED=n plays that one
+// alone, LATCHKEY_SIM_SCHEDULES=n that many.
+func TestSimulation(t *testing.T) {
+	sealer, err := latchkey.CreateKeyset(filepath.Join(t.TempDir(), "keyset.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := historyDir(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	count, _ := number(t, "LATCHKEY_SIM_SCHEDULES", 1000)
+	first, single := number(t, "LATCHKEY_SIM_SEED", uint64(time.Now().UnixNano())%1_000_000*100_000)
+	if single {
+		count = 1
+	}
+	s := &statistics{faults: make(map[string]int), kinds: make(map[string]int)}
+	began := time.Now()
+	for seed := first; seed < first+count; seed++ {
+		if wrong := simulate(t, seed, s, sealer, dir); len(wrong) > 0 {
+			t.Fatalf("schedule %d of %d broke a rule; LATCHKEY_SIM_SEED=%d (%s) plays it again:\n%s",
+				s.schedules, count, seed, kindOf(seed), strings.Join(wrong, "\n"))
+		}
+	}
+	t.Logf("seeds from %d; %v, %.0f schedules a second\n%v", first, time.Since(began).Round(time.Millisecond),
+		float64(s.schedules)/time.Since(began).Seconds(), s)
+}
