@@ -74,7 +74,7 @@ func openHouse(t *testing.T, mode string) *house {
 		upstream := httptest.NewServer(count)
 		t.Cleanup(upstream.Close)
 		c.Upstream = upstream.URL
-		door, err = c.handler(n, slog.New(slog.DiscardHandler))
+		_, door, err = c.handler(n, slog.New(slog.DiscardHandler))
 	} else {
 		door = c.door(n, nil, slog.New(slog.DiscardHandler)).Wrap(count)
 	}

@@ -31,6 +31,7 @@ const (
 // A server is the listeners of a node.
 type server struct {
 	node     *node
+	door     *guard.Guard
 	sockets  *sockets
 	url      string // of the API, as a caller reaches it
 	api      *http.Server
@@ -46,11 +47,11 @@ type server struct {
 
 func (c *serveCmd) newServer(n *node, sockets *sockets, logger *slog.Logger) (*server, error) {
 	ops := newOps(n, sockets.ops, logger)
-	handler, err := c.handler(n, logger)
+	door, handler, err := c.handler(n, logger)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{ops: ops, node: n, sockets: sockets, url: sockets.url(), keep: c.retention(), logger: logger}
+	s := &server{ops: ops, node: n, door: door, sockets: sockets, url: sockets.url(), keep: c.retention(), logger: logger}
 	s.requests, s.breakOff = context.WithCancelCause(context.Background())
 	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	s.api = &http.Server{
@@ -98,18 +99,19 @@ func (c *serveCmd) door(n *node, trusted []netip.Prefix, logger *slog.Logger) *g
 
 func (c *serveCmd) problems() problem.Writer { return problem.Writer{Realm: c.Realm, Docs: c.DocsURL} }
 
-// handler is the door, and what stands behind it.
-func (c *serveCmd) handler(n *node, logger *slog.Logger) (http.Handler, error) {
+// handler is the door, and with what stands behind it.
+func (c *serveCmd) handler(n *node, logger *slog.Logger) (*guard.Guard, http.Handler, error) {
 	trusted, err := c.prefixes()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	door := c.door(n, trusted, logger)
 	if c.Upstream == "" {
 		api := &contacts.API{Store: n.store, Problems: c.problems(), Version: version(), Logger: logger}
-		return door.Wrap(api.Handler()), nil
+		return door, door.Wrap(api.Handler()), nil
 	}
-	return c.gateway(door)
+	gateway, err := c.gateway(door)
+	return door, gateway, err
 }
 
 // gateway returns what stands behind a door that has an upstream, or nil
@@ -177,12 +179,7 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 	return err
 }
 
-func (s *server) serveAPI() error {
-	if s.api.TLSConfig != nil {
-		return s.api.ServeTLS(s.sockets.api, "", "")
-	}
-	return s.api.Serve(s.sockets.api)
-}
+func (s *server) serveAPI() error { return s.door.Serve(s.api, s.sockets.api) }
 
 // shutdown stops taking requests, waits for those under way, tunnels among
 // them, and breaks the others off.
