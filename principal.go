@@ -26,6 +26,7 @@ type contextKey int
 const (
 	principalKey contextKey = iota
 	requestIDKey
+	reportKey
 )
 
 // WithPrincipal returns a context that carries p.
@@ -49,4 +50,19 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func RequestIDFrom(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey).(string)
 	return id
+}
+
+// WithReport returns a context in which report is told why a request that passed
+// the door could not be answered.
+func WithReport(ctx context.Context, report func(error)) context.Context {
+	return context.WithValue(ctx, reportKey, report)
+}
+
+// Report tells the record of a request why what lies behind the door could not
+// answer it. It comes before the answer. What is not [*Unavailable] says nothing
+// to the record.
+func Report(ctx context.Context, err error) {
+	if report, ok := ctx.Value(reportKey).(func(error)); ok {
+		report(err)
+	}
 }

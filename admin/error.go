@@ -63,6 +63,9 @@ func writeProblem(w http.ResponseWriter, body problem.Body) {
 	h := w.Header()
 	h.Set("Content-Type", problem.ContentType)
 	h.Set("Cache-Control", "no-store")
+	if body.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
 	w.WriteHeader(body.Status)
 	_ = json.NewEncoder(w).Encode(body)
 }

@@ -239,6 +239,9 @@ func (v *visit) refusal(err error) answer {
 	if throttle != nil {
 		a.retry = throttle.wait
 	}
+	if f.Status == http.StatusServiceUnavailable {
+		a.retry = time.Second
+	}
 	if wrongWay != nil {
 		a.allow = wrongWay.Allow
 	}

@@ -63,6 +63,7 @@ func (g *Guard) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	id := uuid.Must(uuid.NewV7()).String() // crypto/rand does not fail
 	x.record = g.describe(r, id, x.start)
 	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
+	ctx = latchkey.WithReport(ctx, x.report)
 	x.request = r.WithContext(latchkey.WithRequestID(ctx, id))
 	w.Header()[headerRequestID] = []string{id}
 	return x
@@ -86,6 +87,18 @@ func (x *exchange) cannotTell(u *latchkey.Unavailable) {
 	if a, denial := latchkey.ReadAuthorization(x.request.Header["Authorization"]); denial == nil {
 		r.Auth = a.Method
 	}
+}
+
+// report says that the credential held, and that what lies behind the door could
+// not tell what it was asked for.
+func (x *exchange) report(err error) {
+	var u *latchkey.Unavailable
+	if !errors.As(err, &u) || errors.Is(err, latchkey.ErrOutcomeUnknown) {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.record.Outcome, x.record.Reason = latchkey.OutcomeUnavailable, u.Reason
 }
 
 // fail says that the credential held, but what lay behind the door did not.

@@ -197,7 +197,7 @@ func judge(err error) (latchkey.Code, string) {
 		return latchkey.CodeConflict, ""
 	case errors.As(err, &tooLarge):
 		return latchkey.CodeBodyTooLarge, fmt.Sprintf("The body may have at most %d bytes.", tooLarge.Limit)
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), outOfReach(err):
 		return latchkey.CodeUnavailable, ""
 	}
 	return latchkey.CodeInternal, ""
