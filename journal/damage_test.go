@@ -52,7 +52,7 @@ func found(t testing.TB, name string, content []byte, all []latchkey.Record) (th
 	}
 	var said bytes.Buffer
 	j := &Journal{
-		config: Config{Dir: dir, Store: s}, store: s, logger: slog.New(slog.NewTextHandler(&said, nil)),
+		config: Config{Dir: dir, Store: s, open: openFile}, store: s, logger: slog.New(slog.NewTextHandler(&said, nil)),
 		live: make(map[uuid.UUID]*live), used: make(map[string]time.Time), gaps: &gaps{}, moved: segmentHeader,
 	}
 	orphans, err := j.takeIn()

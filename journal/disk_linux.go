@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,4 +33,15 @@ func (f dataSynced) Sync() error {
 			return err
 		}
 	}
+}
+
+// born returns when a file was made, or the zero time of 1970 if that cannot be
+// known.
+func born(path string) time.Time {
+	var stat unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BTIME, &stat)
+	if err != nil || stat.Mask&unix.STATX_BTIME == 0 {
+		return time.Unix(0, 0).UTC()
+	}
+	return time.Unix(stat.Btime.Sec, int64(stat.Btime.Nsec)).UTC()
 }

@@ -93,6 +93,31 @@ func (g *gaps) lose(n int64, from, to time.Time) {
 	g.dirty |= 1 << slot
 }
 
+// note counts n records that are lost, of times between from and to, as a gap
+// of its own that has ended.
+func (g *gaps) note(n int64, from, to time.Time, atMost bool) {
+	slot := gapSlots - 1 // if there are too many, the last grows
+	for i := range g.slots {
+		if g.slots[i].gap.Count == 0 {
+			slot = i
+			break
+		}
+	}
+	s := &g.slots[slot]
+	if s.gap.Count == 0 {
+		s.gap = latchkey.Gap{Node: g.node, From: from.UTC(), To: to.UTC()}
+	}
+	s.gap.Count += n
+	s.gap.AtMost = s.gap.AtMost || atMost
+	if from.Before(s.gap.From) {
+		s.gap.From = from.UTC()
+	}
+	if to.After(s.gap.To) {
+		s.gap.To = to.UTC()
+	}
+	g.dirty |= 1 << slot
+}
+
 // end says that records are kept again.
 func (g *gaps) end() {
 	for i := range g.slots {

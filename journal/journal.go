@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +76,12 @@ type Config struct {
 	SegmentSize int64        // 0 means [DefaultSegmentSize]
 	Logger      *slog.Logger // nil means slog.Default()
 
+	// HandIns is what the nodes of a cluster share beside the store; nil: this
+	// node is alone with it.
+	HandIns latchkey.HandInStore
+
 	create func(path string, size int64) (file, error) // nil means create
+	open   func(path string) (file, error)             // nil means openFile
 }
 
 // A Journal is a [latchkey.Recorder], a [latchkey.RecordReader] and a
@@ -88,6 +92,8 @@ type Journal struct {
 	callers *Callers
 	logger  *slog.Logger
 
+	making sync.Mutex // held while a segment is made; taken before mu
+
 	mu       sync.Mutex
 	live     map[uuid.UUID]*live  // records whose end is in no segment yet
 	segments []*segment           // oldest first; the last is the current one, if not sealed
@@ -95,6 +101,7 @@ type Journal struct {
 	direct   []latchkey.Record    // ended records that found no place
 	used     map[string]time.Time // when credentials were last accepted, since the start
 	gaps     *gaps
+	handIn   *handIn       // nil without Config.HandIns
 	pending  *batch        // what the writer takes next
 	writing  *batch        // what the writer is at
 	bytes    []byte        // of a batch that is done, for the one after next
@@ -108,11 +115,13 @@ type Journal struct {
 	closed   bool
 	unnamed  bool // the names of new segments are not yet synced
 
-	failing struct{ write, sync, move, full bool } // what was said in the log; of mu
+	failing struct{ write, sync, move, handIn bool } // what was said in the log; of mu
 
 	wakeWriter, wakeMover, wakeKeeper chan struct{}
 	stop                              chan struct{} // for mover and keeper
-	finish                            chan struct{} // for the writer, after them
+	moving                            context.Context
+	giveUp                            context.CancelFunc // ends moving, when Close has no more time
+	finish                            chan struct{}      // for the writer, after them
 	movers, writers                   sync.WaitGroup
 }
 
@@ -135,6 +144,9 @@ func Open(ctx context.Context, c Config) (*Journal, error) {
 	if c.create == nil {
 		c.create = create
 	}
+	if c.open == nil {
+		c.open = openFile
+	}
 	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
 	c.SegmentSize = cmp.Or(c.SegmentSize, DefaultSegmentSize)
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
@@ -146,6 +158,10 @@ func Open(ctx context.Context, c Config) (*Journal, error) {
 		pending: newBatch(), stalled: make(chan struct{}), moved: segmentHeader,
 		wakeWriter: make(chan struct{}, 1), wakeMover: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 		stop: make(chan struct{}), finish: make(chan struct{}),
+	}
+	j.moving, j.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	if c.HandIns != nil {
+		j.handIn = &handIn{done: time.Now()}
 	}
 	var err error
 	if j.gaps, err = openGaps(filepath.Join(c.Dir, "gaps"), c.Node, c.create); err != nil {
@@ -179,7 +195,10 @@ func (j *Journal) Begin(r latchkey.Record) error {
 	if r.Outcome == latchkey.OutcomeAccepted && r.CredentialID != "" && r.Time.After(j.used[r.CredentialID]) {
 		j.used[r.CredentialID] = r.Time
 	}
-	b := j.enqueue(kindBegin, id, l)
+	var b *batch
+	if r.Outcome != latchkey.OutcomeDenied || !j.crowded() {
+		b = j.enqueue(kindBegin, id, l)
+	}
 	if b == nil {
 		j.gaps.lose(1, r.Time, r.Time)
 		j.mu.Unlock()
@@ -267,6 +286,11 @@ func (j *Journal) settle(id uuid.UUID, l *live) {
 	}
 }
 
+// crowded reports whether what waits for the store is half of what may: from
+// there on refusals, which anybody can make as many of as they like, are not
+// kept. j.mu is held.
+func (j *Journal) crowded() bool { return j.held() > j.config.MaxBytes/2 }
+
 // enqueue gives an entry to the writer; nil if too much waits for it. j.mu is
 // held.
 func (j *Journal) enqueue(kind byte, id uuid.UUID, l *live) *batch {
@@ -283,75 +307,4 @@ func wake(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// Close moves what can be moved to the store until ctx ends; the rest stays in
-// the segments, for the next process. Responses that have not ended are recorded
-// as such.
-func (j *Journal) Close(ctx context.Context) error {
-	j.mu.Lock()
-	var orphans []latchkey.Record
-	for _, l := range j.live {
-		if !l.ended {
-			orphans = append(orphans, unended(l.record))
-		}
-	}
-	j.mu.Unlock()
-	for _, r := range orphans {
-		j.End(r)
-	}
-	close(j.stop)
-	j.movers.Wait()
-	j.mu.Lock()
-	j.closed = true
-	j.mu.Unlock()
-	close(j.finish)
-	j.writers.Wait()
-	j.mu.Lock()
-	j.gaps.end() // its count is exact
-	j.mu.Unlock()
-	callersErr := j.callers.Close(ctx)
-	moveErr := j.moveAll(ctx)
-	j.mu.Lock()
-	waiting := len(j.direct)
-	j.mu.Unlock()
-	if moveErr != nil {
-		j.logger.Error("records stay in the journal until the next start", "error", moveErr)
-	}
-	if waiting > 0 {
-		moveErr = fmt.Errorf("%d records were not written: %w", waiting, moveErr)
-	} else {
-		moveErr = nil // nothing is lost
-	}
-	return errors.Join(moveErr, callersErr, j.closeFiles())
-}
-
-// unended is the record of a response that never ended. A better diagnosis stays.
-func unended(r latchkey.Record) latchkey.Record {
-	r.Diagnosis = cmp.Or(r.Diagnosis, NeverEnded)
-	return r
-}
-
-// closeFiles deletes the segments that hold nothing any more, and syncs the others.
-func (j *Journal) closeFiles() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	var errs []error
-	for i, s := range slices.Clone(j.segments) {
-		if s.end == segmentHeader || i == 0 && j.moved >= s.end && s.open == 0 && len(j.segments) == 1 {
-			errs = append(errs, s.remove())
-			continue
-		}
-		errs = append(errs, s.file.Sync(), s.close())
-	}
-	if j.spare != nil {
-		errs = append(errs, j.spare.remove())
-	}
-	j.segments, j.spare = nil, nil
-	for offset, slot := range j.gaps.changes() {
-		if _, err := j.gaps.file.WriteAt(slot[:], offset); err != nil {
-			errs = append(errs, fmt.Errorf("write the gaps: %w", err))
-		}
-	}
-	return errors.Join(append(errs, j.gaps.close())...)
 }

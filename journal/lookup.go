@@ -15,8 +15,8 @@ import (
 )
 
 // Record finds a record by its request ID, wherever it is. For one that is not
-// there it says why, as far as it can be known: a [*latchkey.NotKeptError], or
-// how long records are kept.
+// there it says why, as far as it can be known: a [*latchkey.NotKeptError], a
+// [*latchkey.NotHandedInError], or how long records are kept.
 func (j *Journal) Record(ctx context.Context, requestID string) (latchkey.Record, error) {
 	id, err := uuid.Parse(requestID)
 	if err != nil {
@@ -68,9 +68,7 @@ func (j *Journal) missing(ctx context.Context, id uuid.UUID) error {
 	if id.Version() != 7 {
 		return fmt.Errorf("%w; it was not given out here, where IDs are UUIDs of version 7", plain)
 	}
-	// The time in the ID is that of its request, to the millisecond.
-	sec, nsec := id.Time().UnixTime()
-	at := time.Unix(sec, nsec)
+	at := timeOf(id) // of its request
 	from, to := at.Add(-time.Millisecond), at.Add(2*time.Millisecond)
 	j.mu.Lock()
 	gaps := j.gaps.touching(from, to)
@@ -81,6 +79,13 @@ func (j *Journal) missing(ctx context.Context, id uuid.UUID) error {
 	}
 	if gaps = append(gaps, stored...); len(gaps) > 0 {
 		return &latchkey.NotKeptError{RequestID: id.String(), Gap: gaps[0]}
+	}
+	nodes, err := j.awaited(ctx, id)
+	if err != nil {
+		return err
+	}
+	if len(nodes) > 0 {
+		return &latchkey.NotHandedInError{RequestID: id.String(), Nodes: nodes}
 	}
 	kept, err := j.store.Retention(ctx)
 	if err != nil {
@@ -140,11 +145,11 @@ func newest(list []latchkey.Record, limit int) []latchkey.Record {
 // unmovedMatches returns the newest records that match and may not have reached
 // the store. It reads all of them.
 func (j *Journal) unmovedMatches(ctx context.Context, q *latchkey.RecordQuery, limit int) (found []latchkey.Record, err error) {
-	type stretch struct {
+	type part struct {
 		*segment
 		from, to int64
 	}
-	var stretches []stretch
+	var parts []part
 	j.mu.Lock()
 	for _, l := range j.live {
 		if q.Matches(&l.record) {
@@ -160,11 +165,11 @@ func (j *Journal) unmovedMatches(ctx context.Context, q *latchkey.RecordQuery, l
 	for _, s := range j.segments {
 		s.use.RLock()
 		defer s.use.RUnlock()
-		stretches = append(stretches, stretch{s, from, s.end})
+		parts = append(parts, part{s, from, s.end})
 		from = segmentHeader
 	}
 	j.mu.Unlock()
-	for _, s := range stretches {
+	for _, s := range parts {
 		for at := s.from; at < s.to; {
 			if err := ctx.Err(); err != nil {
 				return nil, err

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"latchkey"
 )
 
@@ -37,7 +35,7 @@ func (j *Journal) runMover() {
 		}
 		for more := true; more && !j.stopping(); {
 			began := time.Now()
-			n, err := j.move(context.Background())
+			n, err := j.move(j.moving)
 			j.logMove(err)
 			if err != nil {
 				j.rest(retry)
@@ -45,6 +43,7 @@ func (j *Journal) runMover() {
 				break
 			}
 			retry = moveEvery
+			j.tryHandIn()
 			if more = n > 0; more && !j.behind() {
 				j.rest(restShare * time.Since(began))
 			}
@@ -70,11 +69,12 @@ func (j *Journal) rest(d time.Duration) {
 	}
 }
 
-// behind reports whether the segments are a quarter of what they may be.
+// behind reports whether the segments are a quarter of what they may be, or
+// other nodes wait for them.
 func (j *Journal) behind() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.held() > j.config.MaxBytes/4
+	return j.held() > j.config.MaxBytes/4 || j.handIn != nil && time.Since(j.handIn.done) > handInEvery
 }
 
 // logMove says once that the store fails, and once that it works again.
@@ -140,7 +140,7 @@ func (j *Journal) moveSegment(ctx context.Context) (n int, err error) {
 	}
 	list, to, err := j.collect(s, from, end)
 	if err != nil {
-		return 0, err
+		return j.rescue(ctx, s, err)
 	}
 	if len(list) > 0 {
 		if err := j.append(ctx, list); err != nil {
@@ -233,7 +233,11 @@ func (j *Journal) free(s *segment) (n int, err error) {
 	j.segments = j.segments[1:]
 	j.moved = segmentHeader
 	j.mu.Unlock()
-	if err := s.remove(); err != nil {
+	discard := s.remove
+	if s.damaged {
+		discard = s.setAside
+	}
+	if err := discard(); err != nil {
 		return 0, fmt.Errorf("free a segment: %w", err)
 	}
 	return 1, nil
@@ -263,95 +267,6 @@ func (j *Journal) moveGaps(ctx context.Context) error {
 		j.gaps.forget(g)
 		j.mu.Unlock()
 		wake(j.wakeWriter)
-	}
-	return nil
-}
-
-// takeIn opens the segments that a process left behind. It returns the records
-// whose responses never ended.
-func (j *Journal) takeIn() (orphans []latchkey.Record, err error) {
-	paths, err := segmentsIn(j.config.Dir)
-	if err != nil {
-		return nil, err
-	}
-	begun := make(map[uuid.UUID]place)
-	for _, path := range paths {
-		s, err := openSegment(path)
-		if errors.Is(err, errNoSegment) {
-			// It was killed while it made it: nothing was in it.
-			j.logger.Warn("a segment of the journal was never begun, and is set aside", "segment", path)
-			if err := setAside(path); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		j.next = max(j.next, s.sequence+1)
-		if err := j.index(s, begun); err != nil {
-			return nil, errors.Join(err, s.close())
-		}
-		if s.end == segmentHeader {
-			if err := s.remove(); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		j.segments = append(j.segments, s)
-	}
-	for id, p := range begun {
-		r, err := p.segment.recordAt(p.offset, p.segment.end)
-		if err != nil {
-			j.logger.Error("a record in the journal is damaged", "error", err)
-			continue
-		}
-		j.live[id] = &live{record: r, home: p.segment}
-		p.segment.open++
-		orphans = append(orphans, unended(r))
-	}
-	return orphans, nil
-}
-
-// A place is where an entry is.
-type place struct {
-	segment *segment
-	offset  int64
-}
-
-// index finds what is in a segment, and cuts off what a kill left half written.
-func (j *Journal) index(s *segment, begun map[uuid.UUID]place) error {
-	b, err := s.read(segmentHeader, max(s.end, segmentHeader))
-	if err != nil {
-		return err
-	}
-	end, damaged, err := entries(b, s.salt, func(offset int, e *entry) error {
-		at := segmentHeader + int64(offset)
-		if e.kind == kindBegin {
-			begun[e.id] = place{s, at}
-			return nil
-		}
-		r, err := e.record()
-		if err != nil {
-			return nil
-		}
-		delete(begun, e.id)
-		s.index[e.id] = uint32(at)
-		if r.Outcome == latchkey.OutcomeAccepted && r.CredentialID != "" && r.Time.After(j.used[r.CredentialID]) {
-			j.used[r.CredentialID] = r.Time
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.end = segmentHeader + int64(end)
-	if damaged > 0 {
-		j.logger.Warn("the journal was torn when the process ended, and is repaired: what is damaged is left out",
-			"segment", s.path, "bytes", damaged)
-	}
-	if err := s.file.Truncate(s.end); err != nil {
-		j.logger.Warn("the rest of a segment cannot be cut off", "segment", s.path, "error", err)
 	}
 	return nil
 }

@@ -71,6 +71,8 @@ type segment struct {
 	open   int                  // records that begin here, and whose end is nowhere yet
 	sealed bool                 // nothing will be appended
 	dirty  bool                 // not yet synced
+
+	damaged bool // records are lost of it: it is set aside when it is done
 }
 
 func segmentPath(dir string, sequence uint64) string {
@@ -96,19 +98,28 @@ func newSegment(dir string, sequence uint64, size int64, create func(string, int
 	return s, nil
 }
 
+// openFile opens what create made.
+func openFile(path string) (file, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return dataSynced{f}, nil
+}
+
 // openSegment opens a segment that a process left behind, to be read.
-func openSegment(path string) (*segment, error) {
+func openSegment(path string, open func(string) (file, error)) (*segment, error) {
 	name := strings.TrimSuffix(filepath.Base(path), segmentSuffix)
 	sequence, err := strconv.ParseUint(name, 16, 64)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not the name of a segment", path)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &segment{path: path, sequence: sequence, file: dataSynced{f}, index: make(map[uuid.UUID]uint32), sealed: true, dirty: true}
-	info, err := f.Stat()
+	s := &segment{path: path, sequence: sequence, file: f, index: make(map[uuid.UUID]uint32), sealed: true, dirty: true}
+	info, err := os.Stat(path)
 	if err == nil {
 		s.size = info.Size()
 		s.end = s.size
@@ -133,7 +144,7 @@ func (s *segment) readHeader() error {
 		return errNoSegment
 	}
 	if header[8] != segmentVersion {
-		return fmt.Errorf("made by another latchkey (version %d; this one knows %d)", header[8], segmentVersion)
+		return &versionError{header[8]}
 	}
 	s.salt = binary.LittleEndian.Uint32(header[12:])
 	return nil
@@ -184,6 +195,11 @@ func (s *segment) remove() error {
 		err = nil
 	}
 	return errors.Join(s.close(), err)
+}
+
+// setAside closes the segment and leaves it under another name, for people.
+func (s *segment) setAside() error {
+	return errors.Join(s.close(), setAside(s.path))
 }
 
 // segmentsIn returns the paths of the segments in a directory, oldest first.

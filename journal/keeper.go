@@ -1,0 +1,105 @@
+package journal
+
+import (
+	"fmt"
+	"time"
+)
+
+// runWatch looks after the writer, until Close. It asks nothing of the disk, so
+// that it goes on when that hangs.
+func (j *Journal) runWatch() {
+	look := time.NewTicker(stallTime / 20)
+	defer look.Stop()
+	for {
+		select {
+		case <-j.stop:
+			return
+		case <-look.C:
+			j.lookAfterWriter()
+		}
+	}
+}
+
+// runKeeper syncs what was written, and keeps a segment ready, until Close.
+func (j *Journal) runKeeper() {
+	sync := time.NewTicker(syncEvery)
+	defer sync.Stop()
+	for {
+		select {
+		case <-j.stop:
+			return
+		case <-j.wakeKeeper:
+			j.mu.Lock()
+			_ = j.makeSpare() // the writer will say so if it is missing
+			j.mu.Unlock()
+		case <-sync.C:
+			j.syncSegments()
+		}
+	}
+}
+
+// lookAfterWriter lets go those who wait for a disk that hangs.
+func (j *Journal) lookAfterWriter() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.writing == nil || time.Since(j.since) < stallTime {
+		return
+	}
+	select {
+	case <-j.stalled:
+	default:
+		j.logger.Error("the journal's disk hangs; responses do not wait for it", "strict", j.config.Strict)
+		close(j.stalled)
+	}
+}
+
+// syncSegments makes what was written durable.
+func (j *Journal) syncSegments() {
+	j.mu.Lock()
+	var dirty []*segment
+	for _, s := range j.segments {
+		if s.dirty {
+			s.dirty = false
+			s.use.RLock()
+			dirty = append(dirty, s)
+		}
+	}
+	j.mu.Unlock()
+	failed := j.syncNames()
+	for _, s := range dirty {
+		if err := s.file.Sync(); err != nil {
+			failed = fmt.Errorf("sync %s: %w", s.path, err)
+		}
+		s.use.RUnlock()
+	}
+	if len(dirty) == 0 {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case failed != nil && !j.failing.sync:
+		j.logger.Error("the journal is not on disk: a power cut would take records", "error", failed)
+	case failed == nil && j.failing.sync:
+		j.logger.Info("the journal is synced again")
+	}
+	j.failing.sync = failed != nil
+}
+
+// syncNames makes the names of new segments durable.
+func (j *Journal) syncNames() error {
+	j.mu.Lock()
+	unnamed := j.unnamed
+	j.unnamed = false
+	j.mu.Unlock()
+	if !unnamed {
+		return nil
+	}
+	err := syncDir(j.config.Dir)
+	if err != nil {
+		j.mu.Lock()
+		j.unnamed = true
+		j.mu.Unlock()
+	}
+	return err
+}
