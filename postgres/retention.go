@@ -1,0 +1,143 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey"
+)
+
+// AddGap keeps a gap.
+func (s *Store) AddGap(ctx context.Context, g latchkey.Gap) error {
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO gaps (node, "from", "to", count, at_most) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (node, "from") DO UPDATE SET "to" = excluded."to", count = excluded.count, at_most = excluded.at_most`,
+		text(g.Node), g.From.UnixMicro(), g.To.UnixMicro(), g.Count, g.AtMost)
+	if err != nil {
+		return fault("write gap", err)
+	}
+	return nil
+}
+
+// Gaps returns the gaps that touch the time between two moments, oldest first.
+func (s *Store) Gaps(ctx context.Context, from, to time.Time) ([]latchkey.Gap, error) {
+	rows, err := s.pool.Query(ctx,
+		`SELECT node, "from", "to", count, at_most FROM gaps WHERE "to" >= $1 AND "from" <= $2 ORDER BY "from", node`,
+		from.UnixMicro(), to.UnixMicro())
+	if err != nil {
+		return nil, fault("read gaps", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (g latchkey.Gap, err error) {
+		var begin, end int64
+		err = row.Scan(&g.Node, &begin, &end, &g.Count, &g.AtMost)
+		g.From, g.To = fromMicros(begin), fromMicros(end)
+		return g, err
+	})
+	if err != nil {
+		return nil, fault("read gaps", err)
+	}
+	return list, nil
+}
+
+// Retention returns what Retain was called with last, by whatever node.
+func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
+	var (
+		r   latchkey.Retention
+		age int64
+	)
+	if err := s.pool.QueryRow(ctx, `SELECT age, bytes FROM retention`).Scan(&age, &r.Bytes); err != nil {
+		return r, fault("read retention", err)
+	}
+	r.Age = time.Duration(age) * time.Microsecond
+	return r, nil
+}
+
+// Retain drops the partitions of days that r does not keep, and gaps as old.
+// Nobody who reads or writes records waits for it.
+func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
+	var horizon int64 // the oldest is all before
+	err := s.change(ctx, func(tx pgx.Tx) error {
+		if r.Age > 0 {
+			err := tx.QueryRow(ctx, `SELECT coalesce($1, latchkey_now()) - $2::bigint`, s.now(), r.Age.Microseconds()).Scan(&horizon)
+			if err != nil {
+				return fault("read the clock", err)
+			}
+		}
+		_, err := tx.Exec(ctx, `UPDATE retention SET age = $1, bytes = $2`, r.Age.Microseconds(), r.Bytes)
+		if err == nil && r.Age > 0 {
+			_, err = tx.Exec(ctx, `DELETE FROM gaps WHERE "to" < $1`, horizon)
+		}
+		if err != nil {
+			return fault("write retention", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.dropOld(ctx, r, horizon); err != nil {
+		return fault("remove old records", err)
+	}
+	return nil
+}
+
+const (
+	// dropWait is how long the removal of a day waits for those who have begun
+	// to read it, before it is put off to the next time.
+	dropWait = "SET lock_timeout = '5s'; SET statement_timeout = '30s'"
+	dropDone = "RESET lock_timeout; RESET statement_timeout"
+)
+
+// dropOld does it on one connection, one process at a time.
+func (s *Store) dropOld(ctx context.Context, r latchkey.Retention, horizon int64) error {
+	pooled, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer pooled.Release()
+	conn := pooled.Conn()
+	if _, err := conn.Exec(ctx, dropWait); err != nil {
+		return err
+	}
+	defer func() {
+		always, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience())
+		defer cancel()
+		_, err := conn.Exec(always, dropDone)
+		if err == nil {
+			_, err = conn.Exec(always, `SELECT pg_advisory_unlock_all()`)
+		}
+		if err != nil {
+			_ = conn.Close(always) // and its lock with it
+		}
+	}()
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(retentionLock)); err != nil {
+		return err
+	}
+	list, err := partitions(ctx, conn, r.Bytes > 0)
+	if err != nil {
+		return err
+	}
+	total, dropped := int64(0), false
+	oldest := int64(0)
+	for i, p := range list {
+		total += p.bytes
+		old := (p.day+1)*microsPerDay <= horizon
+		large := r.Bytes > 0 && total > r.Bytes && i > 0
+		if p.attached && !p.leaving && !old && !large {
+			oldest = p.day
+			continue
+		}
+		s.archive.forget()
+		if err := dropPartition(ctx, conn, p); err != nil {
+			return err
+		}
+		dropped = true
+	}
+	if !dropped || oldest == 0 {
+		return nil
+	}
+	_, err = conn.Exec(ctx, `DELETE FROM tallies WHERE hour < $1`, oldest*microsPerDay)
+	return err
+}
