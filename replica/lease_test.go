@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -82,7 +83,7 @@ func TestSetBack(t *testing.T) {
 	}
 }
 
-// TestWaitHasBeenListed goes through the states of a wait.
+// TestWait goes through the states of a wait.
 func TestWait(t *testing.T) {
 	const length = time.Second
 	registration := func(id string, applied latchkey.Revision, stale time.Duration) latchkey.Registration {
@@ -90,26 +91,21 @@ func TestWait(t *testing.T) {
 	}
 	clock := &handClock{boot: time.Hour}
 	w := wait{clock: clock, committed: clock.boot, position: latchkey.Position{Revision: 7}}
-	check := func(rule string, want bool) {
+	see := func(rule string, want bool, list ...latchkey.Registration) {
 		t.Helper()
-		if _, done := w.check(); done != want {
+		if _, done := w.see(clock.boot, list); done != want {
 			t.Errorf("%s: done is %v", rule, done)
 		}
 	}
-	clock.advance(time.Hour, 0)
-	check("before the nodes were listed, no time is enough", false)
-
-	clock = &handClock{boot: time.Hour}
-	w = wait{clock: clock, committed: clock.boot, position: latchkey.Position{Revision: 7}}
-	w.see([]latchkey.Registration{registration("a", 7, 0), registration("b", 6, 0), registration("c", 0, time.Minute), registration("d", 6, 0)})
-	check("nodes that have not confirmed are waited for", false)
-	w.see([]latchkey.Registration{registration("b", 8, 0), registration("c", 6, time.Minute), registration("d", 6, 0), registration("e", 0, 0)})
-	check("one has confirmed, two have not", false)
-	w.see([]latchkey.Registration{registration("c", 6, time.Minute), registration("d", 6, 0), registration("e", 0, 0)})
+	a, b := registration("a", 7, 0), registration("b", 6, 0)
+	c, d, e := registration("c", 0, time.Minute), registration("d", 6, 0), registration("e", 0, 0)
+	see("nodes that have not confirmed are waited for", false, a, b, c, d)
+	b.Applied = 8
+	see("one has confirmed, two have not", false, b, c, d, e)
 	clock.advance(length*101/100+50*time.Millisecond-1, 0)
-	check("the leases of two are not over by any clock", false)
+	see("the leases of two are not over by any clock", false, c, d, e)
 	clock.advance(1, 0)
-	check("they are over; one that was registered since is not waited for", true)
+	see("they are over; one that was registered since is not waited for", true, c, d, e)
 
 	s := w.settlement()
 	if len(s.Confirmed) != 2 || s.Confirmed[0] != "node a" || s.Confirmed[1] != "node b" {
@@ -126,13 +122,64 @@ func TestWait(t *testing.T) {
 func TestWaitForOneThatStops(t *testing.T) {
 	clock := &handClock{}
 	w := wait{clock: clock, position: latchkey.Position{Revision: 2}}
-	w.see([]latchkey.Registration{{ID: "a", Lease: time.Second, Applied: 1}})
-	w.see(nil)
-	if _, done := w.check(); !done {
+	w.see(0, []latchkey.Registration{{ID: "a", Lease: time.Second, Applied: 1}})
+	if _, done := w.see(0, nil); !done {
 		t.Error("a node that is not registered any more is waited for")
 	}
 	if s := w.settlement(); len(s.Confirmed)+len(s.Lapsed)+len(s.NotConfirmed) != 0 {
 		t.Errorf("it confirmed nothing, and nothing is said of it: %+v", s)
+	}
+}
+
+// TestLostChange says again and again that the database has another history.
+func TestLostChange(t *testing.T) {
+	mine := latchkey.Position{Revision: 7, ChangeID: "mine"}
+	clock := &handClock{boot: time.Hour}
+	w := wait{clock: clock, committed: clock.boot, position: mine}
+	lost := func(rule string, missing latchkey.Position, want bool) {
+		t.Helper()
+		err := fmt.Errorf("list: %w", &latchkey.AnotherHistoryError{Missing: missing})
+		if got := w.lost(err); got != want {
+			t.Errorf("%s: lost is %v", rule, got)
+		}
+	}
+	lost("an old primary may have said so", mine, false)
+	clock.advance(2*lostTime, 0)
+	lost("what another change lost is not this one's", latchkey.Position{Revision: 8}, false)
+	w.see(clock.boot, []latchkey.Registration{{ID: "a", Lease: time.Hour}})
+	lost("a list in between had it", mine, false)
+	clock.advance(lostTime+1, 0)
+	lost("it is said for long", mine, true)
+	if w.lost(errors.New("no connection")) {
+		t.Error("a database that does not answer has lost nothing")
+	}
+}
+
+// TestTake holds answers that come late and out of turn against what memory is.
+func TestTake(t *testing.T) {
+	p := func(revision latchkey.Revision, change string) latchkey.Position {
+		return latchkey.Position{Revision: revision, ChangeID: change}
+	}
+	for _, c := range []struct {
+		rule                  string
+		memory, asked, brings latchkey.Position
+		taken                 bool
+	}{
+		{"an answer to what memory is", p(5, "a"), p(5, "a"), p(7, "x"), true},
+		{"one that brings nothing new", p(5, "a"), p(5, "a"), p(5, "a"), true},
+		{"one that brings what another has brought", p(7, "x"), p(5, "a"), p(7, "x"), true},
+		{"one that is older than memory", p(7, "x"), p(5, "a"), p(6, "y"), false},
+		{"one of another history that is newer", p(6, "y"), p(5, "a"), p(7, "x"), false},
+		{"one to what memory was before", p(6, "y"), p(5, "a"), p(7, "z"), false},
+	} {
+		r := &Replica{Clock: &handClock{}}
+		r.init()
+		r.registration.ID, r.position = "me", c.memory
+		_, err := r.take(latchkey.Renewal{ID: "me", Applied: c.asked},
+			latchkey.Renewed{Changes: latchkey.Changes{After: c.asked.Revision, Revision: c.brings.Revision, ChangeID: c.brings.ChangeID}}, instant{})
+		if (err == nil) != c.taken || (r.lease.Load() != nil) != c.taken {
+			t.Errorf("%s: %v, lease %v", c.rule, err, r.lease.Load())
+		}
 	}
 }
 

@@ -202,8 +202,9 @@ func (r *Replica) take(ask latchkey.Renewal, answer latchkey.Renewed, from insta
 		return false, errors.New("this node has stopped")
 	case r.registration.ID != ask.ID:
 		return false, latchkey.ErrNotRegistered // another renewal has found out
-	case answer.Changes.Revision < r.position.Revision:
-		return false, errors.New("a later renewal was faster")
+	case r.position != ask.Applied && r.position != position(answer.Changes):
+		// What it brings goes with what memory was then, and not with what it is now.
+		return false, errors.New("another renewal was faster")
 	}
 	if !r.unread() {
 		moved = position(answer.Changes) != r.position

@@ -25,7 +25,7 @@ const (
 	lostTime = 2 * time.Second
 )
 
-// Settle returns when no node accepts what changes up to rev ended, and every
+// Settle returns when no node accepts what changes up to p ended, and every
 // node that can answer accepts what they began: each of the nodes that were
 // registered when the change was committed has recorded that it has applied it,
 // or its lease must be over by this process's clock. The zero Position stands
@@ -52,29 +52,31 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 	}
 	poll := pollFirst
 	for {
-		rest, done := w.check()
-		if done {
-			break
-		}
+		// A lease that has ended counts once a list that was read afterwards still has the change.
+		boot := w.clock.Boot()
 		list, err := r.roster.read(ctx, r.Leases, p)
+		rest := pollLast
 		switch {
 		case err == nil:
-			w.see(list)
+			var done bool
+			if rest, done = w.see(boot, list); done {
+				return w.end(ctx, r), nil
+			}
 		case ctx.Err() != nil || w.lost(err):
 			return w.settlement(), fmt.Errorf("wait for the other nodes: %w", err)
-		}
-		if rest, done = w.check(); done {
-			break
 		}
 		pause(ctx, min(poll, rest))
 		poll = min(2*poll, pollLast)
 	}
+}
+
+func (w *wait) end(ctx context.Context, r *Replica) latchkey.Settlement {
 	if leftOut("reapseen") {
 		for _, g := range w.lapsed {
 			_ = r.Leases.Reap(ctx, g.ID, g.Renewal)
 		}
 	}
-	return w.settlement(), nil
+	return w.settlement()
 }
 
 // A wait is for the nodes that must know of a change: rule wait.
@@ -90,10 +92,12 @@ type wait struct {
 	missed    time.Duration // boot time since when the database is said not to have the change
 }
 
-// see takes a list of registrations that was read after the commit. A
-// registration that was not in the first of them was made later, and reads the
-// change; one that is not there any more has ended.
-func (w *wait) see(list []latchkey.Registration) {
+// see takes a list of registrations that was read after the commit, and after
+// boot. A registration that was not in the first of them was made later, and
+// reads the change; one that is not there any more has ended. It reports whether
+// nobody need be waited for, else when the next lease ends at the latest.
+func (w *wait) see(boot time.Duration, list []latchkey.Registration) (rest time.Duration, done bool) {
+	w.missed = 0
 	if !w.listed {
 		w.listed = true
 		w.pending = make(map[string]latchkey.Registration)
@@ -113,11 +117,21 @@ func (w *wait) see(list []latchkey.Registration) {
 			w.confirmed = append(w.confirmed, g.Node)
 		}
 	}
-	for id := range w.pending {
-		if !there[id] {
+	rest = pollLast
+	elapsed := boot - w.committed
+	for id, g := range w.pending {
+		left := bound(g.Lease) - elapsed
+		switch {
+		case !there[id]:
 			delete(w.pending, id)
+		case left > 0:
+			rest = min(rest, left)
+		default:
+			delete(w.pending, id)
+			w.lapsed = append(w.lapsed, g)
 		}
 	}
+	return rest, len(w.pending) == 0
 }
 
 // lost reports whether the database that answers has lost the change: for one
@@ -132,26 +146,6 @@ func (w *wait) lost(err error) bool {
 		w.missed = boot
 	}
 	return boot-w.missed > lostTime
-}
-
-// check lets nodes go whose leases must be over, and reports whether none is
-// left; else when the next lease ends at the latest.
-func (w *wait) check() (rest time.Duration, done bool) {
-	rest = pollLast
-	if !w.listed {
-		return rest, false
-	}
-	elapsed := w.clock.Boot() - w.committed
-	for id, g := range w.pending {
-		left := bound(g.Lease) - elapsed
-		if left > 0 {
-			rest = min(rest, left)
-			continue
-		}
-		delete(w.pending, id)
-		w.lapsed = append(w.lapsed, g)
-	}
-	return rest, len(w.pending) == 0
 }
 
 func (w *wait) settlement() latchkey.Settlement {
