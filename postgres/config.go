@@ -23,8 +23,8 @@ import (
 // that idle are closed.
 const (
 	lookups  = 8 // unless the address says otherwise (pool_max_conns)
-	renewals = 3
-	writers  = 4
+	renewals = 10 // several may be under way, each on a connection that hangs
+	writers  = 6
 	idleTime = time.Minute
 )
 

@@ -61,46 +61,42 @@ func begin(after latchkey.Revision) []query {
 // returns what changed since: in one transaction, which goes out as a whole, and
 // from its one snapshot.
 func (s *Store) Renew(ctx context.Context, r latchkey.Renewal) (latchkey.Renewed, error) {
-	// Once more, if the registration was written to at that moment, by an
-	// acknowledgement of ours, say; if the connection had died in the pool; or
-	// if what was applied turns out to lie below the purge horizon.
-	var failure error
-	for after, tries := r.Applied.Revision, 0; tries < 5; tries++ {
+	var tries int
+	for after := r.Applied.Revision; ; {
 		var got reading
 		err := s.renew(ctx, r, after, &got)
-		if again(ctx, err) {
-			failure = err
-			continue
-		}
 		if err == nil {
 			err = got.at.judge(r.Applied, r.Known)
 		}
-		if another := (*latchkey.AnotherHistoryError)(nil); errors.As(err, &another) || errors.Is(err, latchkey.ErrNotRegistered) {
+		another := (*latchkey.AnotherHistoryError)(nil)
+		switch {
+		case errors.As(err, &another), errors.Is(err, latchkey.ErrNotRegistered):
 			return latchkey.Renewed{}, err
-		}
-		if err != nil {
+		case err != nil && again(ctx, err, &tries):
+		case err != nil:
 			return latchkey.Renewed{}, fault("renew the lease", err)
+		case after > 0 && got.at.horizon > after:
+			after = 0 // some of what changed since was purged: everything, then
+		default:
+			return latchkey.Renewed{Changes: got.result(), Acceptances: got.at.acceptances}, nil
 		}
-		if after > 0 && got.at.horizon > after {
-			after = 0
-			continue
-		}
-		return latchkey.Renewed{Changes: got.result(), Acceptances: got.at.acceptances}, nil
 	}
-	return latchkey.Renewed{}, fault("renew the lease", failure)
 }
 
-// again reports whether a renewal that failed is tried again at once. To renew
+// again reports whether a renewal that failed is tried again at once: where
+// another of ours, or an acknowledgement, wrote to the registration at that
+// moment, and a few times where the connection had died in the pool. To renew
 // twice does no harm.
-func again(ctx context.Context, err error) bool {
-	if err == nil || ctx.Err() != nil {
+func again(ctx context.Context, err error, tries *int) bool {
+	if ctx.Err() != nil || errors.Is(err, errUnconfirmed) {
 		return false
 	}
 	var answer *pgconn.PgError
-	if errors.As(err, &answer) {
-		return answer.Code == stateSerialize || answer.SeverityUnlocalized == "FATAL"
+	if errors.As(err, &answer) && answer.SeverityUnlocalized == "ERROR" {
+		return answer.Code == stateSerialize
 	}
-	return !errors.Is(err, errUnconfirmed)
+	*tries++
+	return *tries < 3
 }
 
 func (s *Store) renew(ctx context.Context, r latchkey.Renewal, after latchkey.Revision, got *reading) error {
