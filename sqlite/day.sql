@@ -56,3 +56,12 @@ CREATE TABLE tallies (
 	count   INTEGER NOT NULL,
 	PRIMARY KEY (team_id, hour, outcome)
 ) STRICT, WITHOUT ROWID;
+
+-- How many records there are, and how many of them are refusals: the first to
+-- go where there is no room.
+CREATE TABLE sizes (
+	one      INTEGER PRIMARY KEY CHECK (one = 1),
+	records  INTEGER NOT NULL,
+	refusals INTEGER NOT NULL
+) STRICT;
+INSERT INTO sizes VALUES (1, 0, 0);

@@ -156,16 +156,6 @@ func (d *days) remove(number int64) (removed bool, err error) {
 	return true, nil
 }
 
-// size returns how many bytes a day has on disk.
-func (d *days) size(number int64) (bytes int64) {
-	for _, suffix := range []string{"", "-wal"} {
-		if info, err := os.Stat(d.path(number) + suffix); err == nil {
-			bytes += info.Size()
-		}
-	}
-	return bytes
-}
-
 func (d *days) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -68,6 +68,9 @@ func (d *day) append(ctx context.Context, items []item, used map[string]int64) e
 		counts := tallies{}
 		err := d.insert(ctx, c, items, usedNow, counts)
 		if err == nil {
+			err = counts.addSizes(ctx, c)
+		}
+		if err == nil {
 			err = addLastUsed(ctx, c, usedNow)
 		}
 		if err == nil {

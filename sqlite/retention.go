@@ -62,7 +62,9 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 }
 
 // Retain removes the files of days that r does not keep, and gaps as old. A file
-// that somebody reads at the moment is removed the next time.
+// that somebody reads at the moment is removed the next time. Of what is too
+// much, refusals go before days, until they take half of what may be kept:
+// strangers can make any number of them.
 func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	horizon := int64(0)
 	if r.Age > 0 {
@@ -81,13 +83,20 @@ func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	if err != nil {
 		return err
 	}
+	if err := s.dropRefusals(ctx, r.Bytes); err != nil {
+		return err
+	}
 	numbers, err := s.days.numbers()
 	if err != nil {
 		return err
 	}
 	total := int64(0)
 	for i, number := range numbers {
-		total += s.days.size(number)
+		size, err := s.days.sizeOf(ctx, number)
+		if err != nil {
+			return err
+		}
+		total += size.bytes
 		old := (number+1)*microsPerDay <= horizon
 		large := r.Bytes > 0 && total > r.Bytes && i > 0
 		if !old && !large {

@@ -20,13 +20,27 @@ type tallyOf struct {
 }
 
 func (t tallies) add(r *latchkey.Record) {
-	if r.TeamID != "" {
-		t[tallyOf{text(r.TeamID), r.Time.UTC().Truncate(time.Hour).UnixMicro(), text(string(r.Outcome))}]++
+	t[tallyOf{text(r.TeamID), r.Time.UTC().Truncate(time.Hour).UnixMicro(), text(string(r.Outcome))}]++
+}
+
+// addSizes counts the records themselves.
+func (t tallies) addSizes(ctx context.Context, c *sql.Conn) error {
+	var records, refusals int64
+	for of, count := range t {
+		records += count
+		if of.outcome == string(latchkey.OutcomeDenied) {
+			refusals += count
+		}
 	}
+	_, err := c.ExecContext(ctx, `UPDATE sizes SET records = records + ?, refusals = refusals + ?`, records, refusals)
+	return err
 }
 
 func addTallies(ctx context.Context, c *sql.Conn, counts tallies) error {
 	for of, count := range counts {
+		if of.teamID == "" {
+			continue // nobody asks for them
+		}
 		_, err := c.ExecContext(ctx, `
 			INSERT INTO tallies (team_id, hour, outcome, count) VALUES (?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET count = count + excluded.count`, of.teamID, of.hour, of.outcome, count)

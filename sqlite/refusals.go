@@ -1,0 +1,149 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"latchkey"
+)
+
+// dropChunk is how many records one transaction removes at most: what is
+// appended meanwhile waits for no more than that.
+const dropChunk = 2000
+
+// A daySize is how large a day is.
+type daySize struct {
+	bytes             int64 // in use; what is free in the file is for what comes
+	records, refusals int64
+}
+
+// perRecord is how many bytes a record takes.
+func (s daySize) perRecord() int64 { return max(1, s.bytes/max(1, s.records)) }
+
+// refused is how many bytes the refusals take, about.
+func (s daySize) refused() int64 { return s.refusals * s.perRecord() }
+
+// sizeOf returns how large a day is; zero if it has gone.
+func (d *days) sizeOf(ctx context.Context, number int64) (size daySize, err error) {
+	err = d.with(ctx, number, false, func(d *day) error {
+		var page, pages, free int64
+		err := d.read.QueryRowContext(ctx, `
+			SELECT (SELECT page_size FROM pragma_page_size), (SELECT page_count FROM pragma_page_count),
+				(SELECT freelist_count FROM pragma_freelist_count), records, refusals FROM sizes`).
+			Scan(&page, &pages, &free, &size.records, &size.refusals)
+		if err != nil {
+			return d.fault("read size", err)
+		}
+		size.bytes = (pages - free) * page
+		return nil
+	})
+	return size, err
+}
+
+// dropRounds is how often it is measured again how much room was won: pages that
+// are left half empty give none back.
+const dropRounds = 8
+
+// dropRefusals removes refusals, the oldest first, while there is more than so
+// many bytes of records, and more than half of them of refusals.
+func (s *Store) dropRefusals(ctx context.Context, keep int64) error {
+	if keep <= 0 {
+		return nil
+	}
+	for range dropRounds {
+		if more, err := s.dropSome(ctx, keep); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropSome removes as many refusals as seem to be too many, and reports whether
+// there were any.
+func (s *Store) dropSome(ctx context.Context, keep int64) (more bool, err error) {
+	numbers, err := s.days.numbers()
+	if err != nil {
+		return false, err
+	}
+	sizes := make([]daySize, len(numbers))
+	var total, refused int64
+	for i, number := range numbers {
+		if sizes[i], err = s.days.sizeOf(ctx, number); err != nil {
+			return false, err
+		}
+		total += sizes[i].bytes
+		refused += sizes[i].refused()
+	}
+	excess := min(total-keep, refused-keep/2)
+	for i := len(numbers) - 1; i >= 0 && excess > 0; i-- { // the oldest first
+		n := min(sizes[i].refusals, excess/sizes[i].perRecord()+1)
+		if n == 0 {
+			continue
+		}
+		excess -= n * sizes[i].perRecord()
+		more = true
+		err := s.days.with(ctx, numbers[i], false, func(d *day) error {
+			if err := d.dropRefusals(ctx, n); err != nil || i == 0 {
+				return err // today's file needs the room again
+			}
+			return d.compact(ctx)
+		})
+		if err != nil {
+			return more, err
+		}
+	}
+	return more, nil
+}
+
+// compact gives the file's free room back.
+func (d *day) compact(ctx context.Context) error {
+	for _, statement := range []string{`VACUUM`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
+		if _, err := d.write.ExecContext(ctx, statement); err != nil {
+			return d.fault("give room back", err)
+		}
+	}
+	return nil
+}
+
+// dropRefusals removes the n oldest refusals of the day.
+func (d *day) dropRefusals(ctx context.Context, n int64) error {
+	denied, err := numberOf(ctx, d.read, kindOutcome, string(latchkey.OutcomeDenied))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return d.fault("read words", err)
+	}
+	last := []byte{} // below every ID
+	for n > 0 {
+		var dropped int64
+		err := d.change(ctx, func(c *sql.Conn) error {
+			var to []byte
+			err := c.QueryRowContext(ctx, `
+				SELECT max(id) FROM (SELECT id FROM records WHERE id > ? AND outcome = ? ORDER BY id LIMIT ?)`,
+				last, denied, min(n, dropChunk)).Scan(&to)
+			if err != nil || to == nil {
+				return err
+			}
+			done, err := c.ExecContext(ctx, `DELETE FROM records WHERE id > ? AND id <= ? AND outcome = ?`, last, to, denied)
+			if err != nil {
+				return err
+			}
+			if dropped, err = done.RowsAffected(); err != nil {
+				return err
+			}
+			last = to
+			_, err = c.ExecContext(ctx, `UPDATE sizes SET records = records - ?, refusals = refusals - ?`, dropped, dropped)
+			return err
+		})
+		if err != nil {
+			return d.fault("drop refusals", err)
+		}
+		if dropped == 0 {
+			return nil
+		}
+		n -= dropped
+	}
+	return nil
+}

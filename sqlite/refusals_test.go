@@ -1,0 +1,91 @@
+package sqlite
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+// TestFloodOfRefusals (R12): whoever sends wrong keys from everywhere to
+// everywhere fills half of the room at most. The oldest refusals go; what was
+// accepted stays, and all that stays is found.
+func TestFloodOfRefusals(t *testing.T) {
+	const keep = 3 << 20
+	s := mustOpen(t, t.TempDir())
+	g := &traffic{random: rand.New(rand.NewPCG(3, 4)), at: time.Now().UTC().Add(-36 * time.Hour), step: 36 * time.Hour / 24_000}
+	var batch, accepted, refused []latchkey.Record
+	for i := range 24_000 {
+		r := g.next()
+		if i%20 == 0 {
+			r.Outcome, r.Status = latchkey.OutcomeAccepted, 200
+			accepted = append(accepted, r)
+		} else {
+			r.Outcome, r.Reason, r.Status, r.TeamID = latchkey.OutcomeDenied, latchkey.ReasonKeyUnknown, 401, ""
+			r.CredentialID = latchkey.FingerprintPrefix + strconv.Itoa(i)
+			r.Path, r.UserAgent = "/"+uuid.NewString(), uuid.NewString()
+			refused = append(refused, r)
+		}
+		if batch = append(batch, r); len(batch) == 2000 || i == 23_999 {
+			if err := s.AppendRecords(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+			batch = batch[:0]
+		}
+	}
+	if err := s.Retain(t.Context(), latchkey.Retention{Bytes: keep}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range accepted {
+		if got, err := s.Record(t.Context(), r.RequestID); err != nil || got != r {
+			t.Fatalf("a request that was accepted has to go for refusals: %v", err)
+		}
+	}
+	kept, first := 0, -1
+	for i, r := range refused {
+		switch got, err := s.Record(t.Context(), r.RequestID); {
+		case err == nil && got == r:
+			if kept++; first < 0 {
+				first = i
+			}
+		case !errors.Is(err, latchkey.ErrNotFound):
+			t.Fatal(err)
+		}
+	}
+	if kept == 0 || kept == len(refused) || kept != len(refused)-first {
+		t.Errorf("%d of %d refusals are kept, the first of them is number %d: the oldest must go, and no other", kept, len(refused), first)
+	}
+	numbers, err := s.days.numbers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used, old int64
+	for i, number := range numbers {
+		size, err := s.days.sizeOf(t.Context(), number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used += size.bytes
+		if info, err := os.Stat(s.days.path(number)); err == nil && i > 0 {
+			old += info.Size()
+		}
+	}
+	t.Logf("%d refusals kept of %d, %d accepted; %d KiB in use, %d KiB in files of former days", kept, len(refused), len(accepted), used>>10, old>>10)
+	if used > keep*3/2 || old > keep*3/2 {
+		t.Errorf("%d bytes are in use, and %d in files of former days, of %d", used, old, keep)
+	}
+	list, err := s.Records(t.Context(), latchkey.RecordQuery{Outcome: latchkey.OutcomeDenied, Limit: 10})
+	if err != nil || len(list) != 10 || list[0].RequestID != refused[len(refused)-1].RequestID {
+		t.Errorf("the newest refusals are listed: %d, %v", len(list), err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(s.days.dir, "*.db")); len(files) != len(numbers) {
+		t.Errorf("%d files of %d days", len(files), len(numbers))
+	}
+}
