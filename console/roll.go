@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -53,12 +54,23 @@ type donePage struct {
 // A settlement says which nodes have confirmed a change, and which have not.
 type settlement struct {
 	Confirmed    []string
-	NotConfirmed []latchkey.Unconfirmed
+	Lapsed       []string // they were not heard from, and their leases are over
+	NotConfirmed []unconfirmed
 	Took         string
 }
 
+// An unconfirmed node may go by the old state for a while yet.
+type unconfirmed struct {
+	Node    string
+	Seconds int64 // at most, rounded up
+}
+
 func settled(s latchkey.Settlement) settlement {
-	return settlement{s.Confirmed, s.NotConfirmed, milliseconds(s.Took)}
+	page := settlement{Confirmed: s.Confirmed, Lapsed: s.Lapsed, Took: milliseconds(s.Took)}
+	for _, n := range s.NotConfirmed {
+		page.NotConfirmed = append(page.NotConfirmed, unconfirmed{n.Node, int64(math.Ceil(n.MaxSeconds))})
+	}
+	return page
 }
 
 // roll replaces the key that the form was about, and no other: a form that is
