@@ -41,7 +41,7 @@ func (v *visit) login() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	ok, err := v.try(email, user.Password, v.field("password"))
+	ok, err := v.try(email, user, v.field("password"))
 	if many := (*tooMany)(nil); errors.As(err, &many) {
 		a := v.loginPage(http.StatusTooManyRequests, v.field("next"), many.words())
 		a.retry = many.wait
@@ -80,15 +80,16 @@ func (v *visit) lookUp(email string) (user latchkey.User, known bool, err error)
 	return user, err == nil, err
 }
 
-// try checks a password against a hash, as often as the throttle allows.
-func (v *visit) try(account, hash, password string) (bool, error) {
-	now, source := v.now(), v.source()
-	if wait := v.throttle.take(account, source, now); wait > 0 {
+// try checks a password for an account, as often as the throttle allows. user is
+// zero if nobody has that account.
+func (v *visit) try(account string, user latchkey.User, password string) (bool, error) {
+	now, who := v.now(), claimant{account, v.source(), v.deviceOf(user)}
+	if wait := v.throttle.take(who, now); wait > 0 {
 		return false, &tooMany{wait}
 	}
-	ok, err := v.hasher.verify(v.ctx(), hash, password)
+	ok, err := v.hasher.verify(v.ctx(), user.Password, password)
 	if ok || err != nil {
-		v.throttle.giveBack(account, source, now)
+		v.throttle.giveBack(who, now)
 	}
 	return ok, err
 }
@@ -123,7 +124,7 @@ func (v *visit) askProof() (answer, error) {
 	page := proofPage{Action: v.r.URL.Path, Email: v.user.Email}
 	status := http.StatusForbidden
 	if v.r.PostForm.Has(proofField) {
-		ok, err := v.try(v.user.Email, v.user.Password, v.field(proofField))
+		ok, err := v.try(v.user.Email, v.user, v.field(proofField))
 		many := (*tooMany)(nil)
 		switch {
 		case errors.As(err, &many):
@@ -168,7 +169,7 @@ func (v *visit) accountPage(status int, problem, done string) answer {
 
 // changePassword sets a new password. All sessions that were there are dead.
 func (v *visit) changePassword() (answer, error) {
-	ok, err := v.try(v.user.Email, v.user.Password, v.field("current"))
+	ok, err := v.try(v.user.Email, v.user, v.field("current"))
 	if many := (*tooMany)(nil); errors.As(err, &many) {
 		a := v.accountPage(http.StatusTooManyRequests, many.words(), "")
 		a.retry = many.wait

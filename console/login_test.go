@@ -144,7 +144,7 @@ func TestThrottle(t *testing.T) {
 	// tries counts who gets through of n tries, a millisecond apart.
 	tries := func(th *throttle, n int, account func(int) string, from func(int) netip.Addr) (through int) {
 		for i := range n {
-			if th.take(account(i), from(i), start.Add(time.Duration(i)*time.Millisecond)) == 0 {
+			if th.take(claimant{account: account(i), source: from(i)}, start.Add(time.Duration(i)*time.Millisecond)) == 0 {
 				through++
 			}
 		}
@@ -175,10 +175,10 @@ func TestThrottle(t *testing.T) {
 		}
 		// Whoever is not the attacker is not locked out: at once from elsewhere, and
 		// after a minute of quiet from there.
-		if wait := th.take("ada@example.com", source(999), start.Add(10*time.Second)); wait > 0 {
+		if wait := th.take(claimant{account: "ada@example.com", source: source(999)}, start.Add(10*time.Second)); wait > 0 {
 			t.Errorf("%s: another source has to wait %s", c.name, wait)
 		}
-		if wait := th.take("ada@example.com", c.from(0), start.Add(71*time.Second)); wait > 0 {
+		if wait := th.take(claimant{account: "ada@example.com", source: c.from(0)}, start.Add(71*time.Second)); wait > 0 {
 			t.Errorf("%s: the source itself has to wait %s, a minute later", c.name, wait)
 		}
 	}
@@ -194,9 +194,9 @@ func TestNobodyIsLockedOutForLong(t *testing.T) {
 	for range 20 {
 		for range 500 {
 			now = now.Add(time.Duration(random.IntN(20)) * time.Millisecond)
-			th.take("ada@example.com", netip.AddrFrom4([4]byte{10, 0, byte(random.IntN(4)), byte(random.IntN(256))}), now)
+			th.take(claimant{account: "ada@example.com", source: netip.AddrFrom4([4]byte{10, 0, byte(random.IntN(4)), byte(random.IntN(256))})}, now)
 		}
-		wait := th.take("ada@example.com", victim, now)
+		wait := th.take(claimant{account: "ada@example.com", source: victim}, now)
 		if wait > time.Minute {
 			t.Fatalf("the victim has to wait %s", wait)
 		}
@@ -211,7 +211,7 @@ func TestThrottleForgets(t *testing.T) {
 	var th throttle
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range 3 * maxBuckets / 2 {
-		th.take(fmt.Sprint(i), netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}), now)
+		th.take(claimant{account: fmt.Sprint(i), source: netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})}, now)
 	}
 	if len(th.buckets) > maxBuckets+3 {
 		t.Errorf("%d buckets are kept, more than %d", len(th.buckets), maxBuckets)

@@ -114,7 +114,7 @@ func (v *visit) begin(user latchkey.User) error {
 	v.sessions.Put(ctx, sessionTeam, user.TeamID)
 	v.sessions.Put(ctx, sessionBegan, v.now().Unix())
 	v.user, v.proof = user, v.now()
-	return nil
+	return v.knowDevice(user)
 }
 
 // prove notes that the password was typed just now: beside the session, and
@@ -171,5 +171,8 @@ func (v *visit) saveSession(w http.ResponseWriter) error {
 		cookie.Value = token // without an age: it ends with the browser's session too
 	}
 	http.SetCookie(w, &cookie)
+	if v.device != nil {
+		http.SetCookie(w, v.device)
+	}
 	return nil
 }

@@ -13,7 +13,8 @@ import (
 // Nobody can lock another out: one source may always try an account that it has
 // not tried for a minute (five times), and only its own tries count against it.
 // The bound on an account from all sources together is for those sources that
-// have failed on it already.
+// have failed on it already. A device that the account's owner has logged in from
+// has a bucket of its own, and no other counts for it.
 var (
 	pairRate    = rate{burst: 5, every: 12 * time.Second}
 	sourceRate  = rate{burst: 20, every: 3 * time.Second}
@@ -56,44 +57,67 @@ func (r rate) left(b bucket, known bool, now time.Time) float64 {
 	return min(float64(r.burst), b.tries+gained)
 }
 
-// take uses up a try of an account by a source. If it returns more than 0,
-// nothing was used, and a try may be made after that time.
-func (t *throttle) take(account string, source netip.Addr, now time.Time) time.Duration {
+// A claimant is who tries a password.
+type claimant struct {
+	account string
+	source  netip.Addr
+	device  string // that the account's owner has logged in from; "" if it is none
+}
+
+// A use is a bucket, and its rate.
+type use struct {
+	rate
+	key   bucketKey
+	later bool // it bounds only those who have failed in the first one already
+}
+
+// take uses up a try. If it returns more than 0, nothing was used, and a try may
+// be made after that time.
+func (t *throttle) take(who claimant, now time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	bySource, byPair, byAccount := keysOf(account, source)
-	fresh := t.left(pairRate, byPair, now) >= float64(pairRate.burst)
-	wait := max(t.wait(sourceRate, bySource, now), t.wait(pairRate, byPair, now))
-	if !fresh {
-		wait = max(wait, t.wait(accountRate, byAccount, now))
+	uses := who.uses()
+	fresh := t.left(pairRate, uses[0].key, now) >= float64(pairRate.burst)
+	for _, u := range uses {
+		if !u.later || !fresh {
+			wait = max(wait, t.wait(u.rate, u.key, now))
+		}
 	}
 	if wait > 0 {
 		return wait
 	}
-	t.use(sourceRate, bySource, now, 1)
-	t.use(pairRate, byPair, now, 1)
-	t.use(accountRate, byAccount, now, 1)
+	for _, u := range uses {
+		t.use(u.rate, u.key, now, 1)
+	}
 	return 0
 }
 
 // giveBack returns a try that succeeded.
-func (t *throttle) giveBack(account string, source netip.Addr, now time.Time) {
+func (t *throttle) giveBack(who claimant, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	bySource, byPair, byAccount := keysOf(account, source)
-	t.use(sourceRate, bySource, now, -1)
-	t.use(pairRate, byPair, now, -1)
-	t.use(accountRate, byAccount, now, -1)
+	for _, u := range who.uses() {
+		t.use(u.rate, u.key, now, -1)
+	}
 }
 
-// keysOf takes an IPv6 source for its /64: one customer has that many addresses.
-func keysOf(account string, source netip.Addr) (bySource, byPair, byAccount bucketKey) {
-	bits := source.BitLen()
-	if source.Is6() {
+// uses are the buckets that a try counts in: first that of the account as tried
+// from there. An IPv6 source stands for its /64: one customer has that many
+// addresses.
+func (who claimant) uses() []use {
+	if who.device != "" {
+		return []use{{pairRate, bucketKey{account: "device " + who.device + " of " + who.account}, false}}
+	}
+	bits := who.source.BitLen()
+	if who.source.Is6() {
 		bits = 64
 	}
-	prefix, _ := source.WithZone("").Prefix(bits) // an invalid source has an invalid prefix, as good a key as any
-	return bucketKey{source: prefix}, bucketKey{account, prefix}, bucketKey{account: "account " + account}
+	prefix, _ := who.source.WithZone("").Prefix(bits) // an invalid source has an invalid prefix, as good a key as any
+	return []use{
+		{pairRate, bucketKey{who.account, prefix}, false},
+		{sourceRate, bucketKey{source: prefix}, false},
+		{accountRate, bucketKey{account: "account " + who.account}, true},
+	}
 }
 
 func (t *throttle) left(r rate, key bucketKey, now time.Time) float64 {

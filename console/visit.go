@@ -24,6 +24,7 @@ type visit struct {
 	loaded  bool             // the session was looked at
 	known   bool             // there was one, even if its user is nobody now
 	proof   time.Time        // when the password was last typed
+	device  *http.Cookie     // that makes the browser known; nil: as it was
 }
 
 // An answer is what a visit is answered with: a page, or the way to one.
