@@ -455,7 +455,11 @@ func (p *process) Deregister(ctx context.Context, id string) error {
 
 // Registrations implements [latchkey.LeaseStore].
 func (p *process) Registrations(ctx context.Context, has ...latchkey.Position) ([]latchkey.Registration, error) {
-	return read(ctx, p, "Registrations", func(s *state, _ *server) ([]latchkey.Registration, error) { return s.list(), s.hasAll(has...) })
+	list, err := read(ctx, p, "Registrations", func(s *state, _ *server) ([]latchkey.Registration, error) { return s.list(), s.hasAll(has...) })
+	if errors.Is(err, errDead) {
+		return nil, nil // so that what waits in a killed process ends soon, unseen
+	}
+	return list, err
 }
 
 // Reap implements [latchkey.LeaseStore].

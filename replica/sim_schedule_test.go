@@ -3,6 +3,7 @@ package replica_test
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"latchkey"
@@ -232,7 +233,7 @@ func (w *world) draw(random *rand.Rand, kind string) plan {
 	if random.IntN(4) == 0 {
 		p.nodes = 2 + random.IntN(6)
 	}
-	lease := []time.Duration{latchkey.MinLease, 300 * time.Millisecond, 500 * time.Millisecond, time.Second}[random.IntN(4)]
+	lease := []time.Duration{300 * time.Millisecond, 600 * time.Millisecond, time.Second, 2 * time.Second}[random.IntN(4)]
 	drift := 0.005
 	switch kind {
 	case "healthy":
@@ -268,13 +269,16 @@ func (w *world) draw(random *rand.Rand, kind string) plan {
 		p.mode, p.overlaps = synchronous, true
 		p.pauses = 0.002
 	}
-	p.length = 3*lease + time.Duration(random.Int64N(int64(2*lease)))
+	p.length = lease/2 + time.Duration(random.Int64N(int64(2*lease)))
 	p.pace, p.every = lease/2, lease/2
 	w.overlaps = p.overlaps
+	if kind != "history" && random.IntN(4) > 0 {
+		w.dir = "" // files take a large part of the time
+	}
 	for range p.nodes {
 		n := w.addNode(lease, 0)
 		if kind != "long" && kind != "thousand" && random.IntN(4) == 0 {
-			n.lease = time.Duration(1+random.IntN(3)) * latchkey.MinLease
+			n.lease = lease * time.Duration(2+random.IntN(3)) / 3
 		}
 		if p.staleOK && random.IntN(2) == 0 {
 			n.staleOK = time.Duration(random.Int64N(int64(3 * n.lease)))
@@ -284,14 +288,13 @@ func (w *world) draw(random *rand.Rand, kind string) plan {
 			n.drift = drift * float64(2*random.IntN(2)-1)
 		}
 	}
-	w.cancelAfter = lease * 3 / 4
+	w.cancelAfter, w.connectionTimeout = lease*3/4, lease
 	if p.mode != alone {
-		standby := w.primary.newStandby(p.mode, "b")
+		w.primary.newStandby(p.mode, "b")
 		w.primary.lag = time.Millisecond
-		if random.IntN(2) == 0 {
+		if p.mode == asynchronous && random.IntN(2) == 0 {
 			w.primary.lag = lease / 2
 		}
-		_ = standby
 	}
 	return p
 }
@@ -318,14 +321,14 @@ func (w *world) play(p plan, random *rand.Rand) {
 	for range p.changers {
 		own := rand.New(rand.NewPCG(random.Uint64(), 1))
 		w.running.Go(func() {
-			for pause(ctx, span(own, p.pace)) {
+			for pause(ctx, span(own, p.pace)+p.pace/10) {
 				w.changeSomething(w.nodes[own.IntN(len(w.nodes))], own)
 			}
 		})
 	}
 	own := rand.New(rand.NewPCG(random.Uint64(), 2))
 	w.running.Go(func() {
-		for pause(ctx, span(own, p.pace/4)) {
+		for pause(ctx, 1+time.Duration(own.Int64N(int64(p.pace/4)))) {
 			w.mu.Lock()
 			c := w.pick(own)
 			w.mu.Unlock()
@@ -377,7 +380,10 @@ func (w *world) end() {
 		w.acceptHistory()
 	}
 	w.mu.Unlock()
-	time.Sleep(2*w.longest() + w.connectionTimeout + time.Second)
+	for last := time.Now().Add(w.connectionTimeout + 2*w.longest() + time.Second); !w.ready() && time.Now().Before(last); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(1100 * time.Millisecond)
 	w.mu.Lock()
 	truth := w.primary.seen
 	w.mu.Unlock()
@@ -401,6 +407,13 @@ func (w *world) end() {
 		}
 	}
 	w.stop()
+}
+
+// ready reports whether all nodes have joined.
+func (w *world) ready() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !slices.ContainsFunc(w.nodes, func(n *node) bool { return n.process == nil || !n.process.joined })
 }
 
 // stop kills everything, and waits until it has ended.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,6 +122,7 @@ func TestSimulation(t *testing.T) {
 	}
 	dir := historyDir(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	count, _ := number(t, "LATCHKEY_SIM_SCHEDULES", 1000)
 	first, single := number(t, "LATCHKEY_SIM_SEED", uint64(time.Now().UnixNano())%1_000_000*100_000)
 	if single {

@@ -112,7 +112,7 @@ var tester = latchkey.Actor{Name: "simulation", Source: "test"}
 // newWorld makes a database with one team.
 func newWorld(random *rand.Rand, s *statistics, sealer *latchkey.Sealer, dir string) *world {
 	w := &world{
-		random: random, began: time.Now(), stats: s, mutant: os.Getenv("LATCHKEY_MUTANT"), tracing: os.Getenv("LATCHKEY_SIM_TRACE") != "", sealer: sealer, dir: dir,
+		random: random, began: time.Now(), stats: s, mutant: planted(), tracing: os.Getenv("LATCHKEY_SIM_TRACE") != "", sealer: sealer, dir: dir,
 		byID: make(map[string]*credential), overlapped: make(map[string]int64), cancelAfter: 2 * time.Second, connectionTimeout: 3 * time.Second, dbCalm: time.Now(),
 	}
 	w.dbAhead = time.Duration(random.Int64N(int64(20*time.Second))) - 10*time.Second
@@ -202,7 +202,7 @@ func (p *process) run(ctx context.Context) {
 	}
 	var overlaps sync.WaitGroup
 	overlaps.Go(func() {
-		for pause(ctx, 500*time.Millisecond) {
+		for w.overlaps && pause(ctx, 500*time.Millisecond) {
 			if err := p.endOverlaps(ctx); errors.Is(err, errDead) {
 				return
 			}
