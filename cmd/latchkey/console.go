@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"latchkey"
 	"latchkey/console"
 )
 
@@ -126,9 +129,13 @@ func (s *consoleServer) url() string {
 	return s.console.URL
 }
 
-// printSetup prints the link by which the first admin joins. It is printed to
-// logs too: it dies with its use, and after a day.
-func (s *consoleServer) printSetup(ctx context.Context, w io.Writer) error {
+// setupFile holds the set-up link where it was not printed.
+const setupFile = "setup-link.txt"
+
+// offerSetup makes the link by which the first admin joins. It is printed only
+// if reveal is set: what is not a terminal may be a log. Else it is written to a
+// file in the data directory, and w hears where.
+func (s *consoleServer) offerSetup(ctx context.Context, w io.Writer, reveal bool, data string) error {
 	if s == nil {
 		return nil
 	}
@@ -136,7 +143,28 @@ func (s *consoleServer) printSetup(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "\nSet up the console, in a browser (the link works once, for a day):\n\n  %s\n", link)
+	if reveal {
+		_, err = fmt.Fprintf(w, "\nSet up the console, in a browser (the link works once, for a day):\n\n  %s\n", link)
+		return err
+	}
+	path := filepath.Join(data, setupFile)
+	if err := os.WriteFile(path, []byte(link+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the set-up link: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "\nSet up the console, in a browser: the link (it works once, for a day) is in %s\n", path)
+	return err
+}
+
+// dropSetup removes a link that has died of age.
+func dropSetup(data string, now time.Time) error {
+	path := filepath.Join(data, setupFile)
+	file, err := os.Stat(path)
+	if err == nil && now.Sub(file.ModTime()) > latchkey.SetupTime {
+		err = os.Remove(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	return err
 }
 

@@ -59,7 +59,7 @@ type serveCmd struct {
 	KeepBytes size   `default:"0" env:"LATCHKEY_KEEP_BYTES" placeholder:"SIZE" help:"Keep records up to so much, such as 20GB: the oldest days go first. Default: any amount."`
 
 	Drain        time.Duration `default:"10s" env:"LATCHKEY_DRAIN" placeholder:"DURATION" help:"How long requests may go on after SIGTERM. Default: ${default}."`
-	PrintSecrets bool          `help:"On the first start, print the first team's credentials even if standard output is not a terminal."`
+	PrintSecrets bool          `help:"On the first start, print the first team's credentials and the console's set-up link even if standard output is not a terminal."`
 }
 
 // Run serves until SIGTERM or SIGINT.
@@ -103,10 +103,14 @@ func (c *serveCmd) Run(g *globals) error {
 		return errors.Join(err, sockets.close(), n.Close())
 	}
 	if n.first != nil {
-		printFirst(os.Stdout, c.PrintSecrets || term.IsTerminal(int(os.Stdout.Fd())), s.url, c.Upstream != "", g, n.first)
-		if err := s.console.printSetup(ctx, os.Stdout); err != nil {
-			return errors.Join(err, sockets.close(), n.Close())
-		}
+		reveal := c.PrintSecrets || term.IsTerminal(int(os.Stdout.Fd()))
+		printFirst(os.Stdout, reveal, s.url, c.Upstream != "", g, n.first)
+		err = s.console.offerSetup(ctx, os.Stdout, reveal, g.Data)
+	} else {
+		err = dropSetup(g.Data, time.Now())
+	}
+	if err != nil {
+		return errors.Join(err, sockets.close(), n.Close())
 	}
 	data := g.Data
 	if name := g.database().String(); name != "" {
