@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
+	"os"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,6 +39,7 @@ type history struct {
 	slowest  time.Duration   // roll of all
 	returns  []time.Duration // from the mending of a wire to the node's first answer
 	injected map[string]int
+	reasons  map[string]int // why rolls did not succeed
 }
 
 // load is how hard a history is used.
@@ -49,7 +52,7 @@ type load struct {
 // newHistory puts a fleet under load, until the test ends.
 func newHistory(t *testing.T, w *fleet, seed uint64, l load) *history {
 	t.Helper()
-	h := &history{fleet: w, seed: seed, pace: l.pace, rnd: mathrand.New(mathrand.NewPCG(seed, 4)), injected: map[string]int{}}
+	h := &history{fleet: w, seed: seed, pace: l.pace, rnd: mathrand.New(mathrand.NewPCG(seed, 4)), injected: map[string]int{}, reasons: map[string]int{}}
 	for range l.rollers {
 		h.teams = append(h.teams, &atomic.Pointer[ledger]{})
 	}
@@ -63,8 +66,11 @@ func newHistory(t *testing.T, w *fleet, seed uint64, l load) *history {
 		}
 	}
 	for i := range l.rollers {
-		rnd := mathrand.New(mathrand.NewPCG(seed, h.random()))
-		working.Go(func() { h.keepRolling(ctx, h.teams[i], rnd) })
+		// The first team is rolled by two at once.
+		for range 1 + max(0, 1-i) {
+			rnd := mathrand.New(mathrand.NewPCG(seed, h.random()))
+			working.Go(func() { h.keepRolling(ctx, h.teams[i], i > 0, rnd) })
+		}
 	}
 	t.Cleanup(func() {
 		cancel()
@@ -155,15 +161,16 @@ func (h *history) judge(n *member, team *ledger, key *rolled, call time.Duration
 	}
 }
 
-// keepRolling rolls one team's key, again and again, through any node.
-func (h *history) keepRolling(ctx context.Context, team *atomic.Pointer[ledger], rnd *mathrand.Rand) {
+// keepRolling rolls one team's key, again and again, through any node. Who rolls
+// it alone finds out at once what became of a roll that did not succeed.
+func (h *history) keepRolling(ctx context.Context, team *atomic.Pointer[ledger], alone bool, rnd *mathrand.Rand) {
 	for ctx.Err() == nil {
 		h.gate.RLock()
 		n := h.nodes[rnd.IntN(nodes)]
 		if favor := h.favor.Load(); favor != nil && rnd.IntN(3) > 0 {
 			n = favor
 		}
-		if is := h.roll(ctx, team.Load(), n); is != accepted && ctx.Err() == nil {
+		if is := h.roll(ctx, team.Load(), n); is != accepted && alone && ctx.Err() == nil {
 			h.resolve(ctx, team)
 		}
 		h.gate.RUnlock()
@@ -189,12 +196,24 @@ func (h *history) roll(ctx context.Context, team *ledger, n *member) reply {
 		return accepted
 	case errors.Is(err, latchkey.ErrOutcomeUnknown):
 		team.lose()
+		h.because("unknown: " + err.Error())
 		return broken
 	default:
 		team.fail(r)
+		h.because("not made: " + err.Error())
 		return refused
 	}
 }
+
+// because counts why rolls did not succeed.
+func (h *history) because(reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	reason = anyNumber.ReplaceAllString(reason, "…")
+	h.reasons[reason[:min(len(reason), 300)]]++
+}
+
+var anyNumber = regexp.MustCompile(`[0-9]+|h[0-9]+`)
 
 // resolve asks the database what is so after a roll that did not succeed. A
 // roll that may yet be made is never waited for: its team gets a successor.
@@ -322,6 +341,11 @@ func (h *history) report() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.injected)) {
 		h.t.Logf("  %4d × %s", h.injected[name], name)
+	}
+	if os.Getenv("LATCHKEY_HISTORY_VERBOSE") != "" {
+		for _, reason := range slices.Sorted(maps.Keys(h.reasons)) {
+			h.t.Logf("  %4d rolls %s", h.reasons[reason], reason)
+		}
 	}
 	for _, f := range h.faults {
 		h.t.Error(f)

@@ -25,6 +25,12 @@ func historySeed(t *testing.T) uint64 {
 // inject lets one thing go wrong, and waits for calm.
 func (h *history) inject(f fault) {
 	h.t.Helper()
+	began := time.Now()
+	defer func() {
+		if os.Getenv("LATCHKEY_HISTORY_VERBOSE") != "" {
+			h.t.Logf("%s: %v; %s", f.name, time.Since(began).Round(time.Millisecond), &h.tally)
+		}
+	}()
 	if f.inject(h, h.nodes[h.random()%nodes]) {
 		h.mu.Lock()
 		h.injected[f.name]++
