@@ -22,7 +22,7 @@ import (
 // How many connections a store opens at most, besides one that listens. Those
 // that idle are closed.
 const (
-	lookups  = 8 // unless the address says otherwise (pool_max_conns)
+	lookups  = 8  // unless the address says otherwise (pool_max_conns)
 	renewals = 10 // several may be under way, each on a connection that hangs
 	writers  = 6
 	idleTime = time.Minute

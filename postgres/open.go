@@ -83,6 +83,11 @@ func validate(ctx context.Context, conn *pgconn.PgConn) error {
 	for i := range values {
 		values[i] = string(result.Rows[0][i])
 	}
+	return require(values)
+}
+
+// require looks at what a server answered to requirements.
+func require(values [7]string) error {
 	version, err := strconv.Atoi(values[0])
 	switch {
 	case err != nil || version < 140000:
@@ -143,7 +148,7 @@ func (s *Store) direct(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if _, err := tx.Exec(ctx, `SELECT pg_notify($1, '')`, channel); err != nil {
+	if _, err := tx.Exec(ctx, `NOTIFY `+channel); err != nil {
 		return err
 	}
 	after, err := backend(ctx, conn.Conn())
@@ -167,7 +172,8 @@ func (s *Store) direct(ctx context.Context) error {
 
 // backend returns the process that serves a connection.
 func backend(ctx context.Context, conn *pgx.Conn) (pid int, err error) {
-	err = conn.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&pid)
+	// A prepared statement would be in one of a proxy's sessions only.
+	err = conn.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
 	return pid, err
 }
 
