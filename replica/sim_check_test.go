@@ -144,6 +144,22 @@ func (w *world) checkLease(v *verdict) {
 	}
 }
 
+// reaped holds the removal of a registration against its node: once one with a
+// good lease is removed, the next change does not wait for it.
+func (w *world) reaped(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stats.fault("registration reaped")
+	for _, n := range w.nodes {
+		if n.process == nil || n.process.under != id {
+			continue
+		}
+		if age := time.Since(n.process.leased); age < time.Duration(float64(n.lease+n.staleOK)*0.995) {
+			w.fail("no registration is removed while its node has a lease: that of %s, at %v, whose lease is %v old", n.name, w.at(time.Now()), age)
+		}
+	}
+}
+
 // judgeFailure reports whether an error of a change is one that a healthy
 // cluster must not give.
 func judgeFailure(err error) bool {

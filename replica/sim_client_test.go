@@ -76,6 +76,10 @@ func (w *world) committed(op *operation, revision latchkey.Revision, e entry) {
 	for _, id := range e.until {
 		w.overlapped[id] = f.at
 	}
+	if w.ambush > 0 && w.ambusher.Float64() < w.ambush {
+		w.stats.fault("cut off just as a change commits")
+		partition.happen(w, w.nodes[w.ambusher.IntN(len(w.nodes))], w.ambusher)
+	}
 }
 
 // An outcome is a verdict's.

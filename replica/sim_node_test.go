@@ -59,6 +59,8 @@ type process struct {
 	kill    context.CancelFunc
 	stop    context.CancelFunc // of its loops, for a clean end
 	joined  bool
+	leased  time.Time // when the renewal that gave the last lease was sent, and under which registration
+	under   string
 	ended   chan struct{} // its loops have returned
 }
 
@@ -400,7 +402,8 @@ func (p *process) write(ctx context.Context, what string, run func(s *state, v *
 // Renew implements [latchkey.LeaseStore].
 func (p *process) Renew(ctx context.Context, r latchkey.Renewal) (latchkey.Renewed, error) {
 	n, w := p.n, p.n.w
-	return call(ctx, p, "Renew", func(v *server, reply func(latchkey.Renewed, error)) {
+	sent := time.Now()
+	renewed, err := call(ctx, p, "Renew", func(v *server, reply func(latchkey.Renewed, error)) {
 		now, from := v.now(), v.seen
 		if v.standby != nil && w.leftOut("standbyread") {
 			from = v.standby.seen
@@ -432,6 +435,14 @@ func (p *process) Renew(ctx context.Context, r latchkey.Renewal) (latchkey.Renew
 		}
 		write()
 	})
+	if err == nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if r.ID != p.under || sent.After(p.leased) {
+			p.leased, p.under = sent, r.ID
+		}
+	}
+	return renewed, err
 }
 
 // Acknowledge implements [latchkey.LeaseStore].
@@ -466,7 +477,7 @@ func (p *process) Registrations(ctx context.Context, has ...latchkey.Position) (
 func (p *process) Reap(ctx context.Context, id, renewal string) error {
 	_, err := p.write(ctx, "Reap", func(s *state, v *server) (any, error) { return nil, s.reap(id, renewal) })
 	if err == nil {
-		p.n.w.count("registration reaped")
+		p.n.w.reaped(id)
 	}
 	return err
 }

@@ -31,7 +31,7 @@ type fault struct {
 
 var (
 	partition = fault{"partition", func(w *world, n *node, random *rand.Rand) {
-		if !n.cutSince.IsZero() {
+		if w.ending || !n.cutSince.IsZero() {
 			return
 		}
 		switch random.IntN(4) {
@@ -42,19 +42,28 @@ var (
 		default:
 			n.part(out, back)
 		}
-		w.after(length(n, random), n.mend)
+		slow := random.IntN(2) == 0
+		w.after(length(n, random), func() {
+			n.mend()
+			if slow {
+				slowness.happen(w, n, random)
+			}
+		})
 	}}
 	slowness = fault{"delay", func(w *world, n *node, random *rand.Rand) {
-		before := n.delay
-		n.delay = length(n, random)
+		if w.ending {
+			return
+		}
+		d := length(n, random)
+		n.delay = d
 		n.trouble()
-		w.after(length(n, random), func() { n.delay = before; w.after(n.longTrip(), n.calm) })
+		w.after(length(n, random), func() { n.delay = quick; w.after(d, n.calm) })
 	}}
 	loss = fault{"loss", func(w *world, n *node, random *rand.Rand) {
 		if n.loss > 0 {
 			return
 		}
-		n.loss = 0.01 + random.Float64()*0.5
+		n.loss = []float64{0.03, 0.3, 0.6, 0.8}[random.IntN(4)]
 		n.trouble()
 		w.after(length(n, random), func() { n.loss = 0; n.calm() })
 	}}
@@ -78,9 +87,17 @@ var (
 		n.trouble()
 		again := span(random, 2*n.lease)
 		w.after(again, func() { n.calm(); n.revive() })
-		for range random.IntN(4) { // and in quick succession
-			again += 1 + time.Duration(random.Int64N(int64(n.lease)))
-			w.after(again, func() { n.crash(); n.revive() })
+		for range random.IntN(2) * random.IntN(12) { // and in quick succession
+			again += 1 + time.Duration(random.Int64N(int64(n.lease/3)))
+			w.after(again, func() {
+				if !w.ending {
+					n.crash()
+					n.revive()
+				}
+			})
+		}
+		if random.IntN(2) == 0 {
+			w.after(again+time.Duration(random.Int64N(int64(n.lease/3))), func() { partition.happen(w, n, random) })
 		}
 	}}
 	stopped = fault{"orderly restart", func(w *world, n *node, random *rand.Rand) {
@@ -165,6 +182,9 @@ var (
 	}}
 )
 
+// quick is how long a message takes on a good day, at most.
+const quick = 2 * time.Millisecond
+
 // gap keeps the database down for as long as any lease from it may last, as the
 // manual demands where its history may change.
 func (w *world) gap(then func()) {
@@ -222,9 +242,6 @@ func length(n *node, random *rand.Rand) time.Duration {
 	return 1 + time.Duration(float64(n.lease)*factor*(0.5+random.Float64()))
 }
 
-// longTrip is the longest that a message sent now takes.
-func (n *node) longTrip() time.Duration { return n.delay }
-
 var all = []fault{partition, slowness, loss, paused, suspended, crashed, stopped, wallStep, noHints, dbCrash}
 
 // draw makes a plan and its world's nodes from the seed's random numbers.
@@ -271,6 +288,12 @@ func (w *world) draw(random *rand.Rand, kind string) plan {
 	}
 	p.length = lease/2 + time.Duration(random.Int64N(int64(2*lease)))
 	p.pace, p.every = lease/2, lease/2
+	if !w.healthy {
+		w.ambush = 0.05
+	}
+	if kind == "long" {
+		p.pace, w.ambush = lease/50, 0.3
+	}
 	w.overlaps = p.overlaps
 	if kind != "history" && random.IntN(4) > 0 {
 		w.dir = "" // files take a large part of the time
@@ -359,9 +382,10 @@ func (w *world) play(p plan, random *rand.Rand) {
 // end mends everything, and asks each node for everything.
 func (w *world) end() {
 	w.mu.Lock()
+	w.ending = true
 	for _, n := range w.nodes {
 		n.mend()
-		n.loss, n.delay, n.nohint, n.wallAhead = 0, 2*time.Millisecond, false, 0
+		n.loss, n.delay, n.nohint, n.wallAhead = 0, quick, false, 0
 		n.pauseChance = 0
 	}
 	w.mu.Unlock()

@@ -24,6 +24,7 @@ type world struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	began  time.Time
+	ending bool // no fault begins any more
 	over   bool
 	stats  *statistics
 	mutant string
@@ -37,6 +38,8 @@ type world struct {
 	connectionTimeout time.Duration
 	backup            *state
 	overlaps          bool
+	ambush            float64 // that a node is cut off just as a change commits
+	ambusher          *rand.Rand
 	healthy           bool // no fault is planned: nothing may be unavailable
 	dbTroubled        int
 	dbCalm            time.Time
@@ -114,6 +117,7 @@ func newWorld(random *rand.Rand, s *statistics, sealer *latchkey.Sealer, dir str
 	w := &world{
 		random: random, began: time.Now(), stats: s, mutant: planted(), tracing: os.Getenv("LATCHKEY_SIM_TRACE") != "", sealer: sealer, dir: dir,
 		byID: make(map[string]*credential), overlapped: make(map[string]int64), cancelAfter: 2 * time.Second, connectionTimeout: 3 * time.Second, dbCalm: time.Now(),
+		ambusher: rand.New(rand.NewPCG(random.Uint64(), 7)),
 	}
 	w.dbAhead = time.Duration(random.Int64N(int64(20*time.Second))) - 10*time.Second
 	w.primary = &server{w: w, name: "a", seen: newState(), listeners: make(map[*listener]bool)}
@@ -139,7 +143,7 @@ func (w *world) addNode(lease, staleOK time.Duration) *node {
 		w: w, name: fmt.Sprintf("n%d", i+1), index: i, lease: lease, staleOK: staleOK, server: w.primary,
 		random:   rand.New(rand.NewPCG(w.random.Uint64(), uint64(i))),
 		bootBase: time.Duration(w.random.Int64N(int64(100 * time.Hour))),
-		delay:    2 * time.Millisecond, calmSince: w.began,
+		delay:    quick, calmSince: w.began,
 	}
 	w.nodes = append(w.nodes, n)
 	return n
