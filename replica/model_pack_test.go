@@ -151,6 +151,14 @@ func (w *modelWorld) unpack(c modelCode) modelState {
 // comparisons with what was returned, with what is being rolled, with what
 // excuses and with the newest revision are ever made, now or later.
 func (w *modelWorld) canonical(s *modelState) {
+	for i := range w.nodes {
+		w.forget(s, i)
+	}
+	for j := range w.rollers {
+		if r := &s.roller[j]; r.phase == rollCommitted && w.neverConfirmed(s, r.durable) {
+			*r = modelRoller{}
+		}
+	}
 	if w.failover == noFailover {
 		w.renumber(s)
 	}
@@ -164,6 +172,48 @@ func (w *modelWorld) canonical(s *modelState) {
 	if a, b := &s.roller[0], &s.roller[1]; w.rollers == 2 && b.less(a) {
 		*a, *b = *b, *a
 	}
+}
+
+// neverConfirmed says whether what ran at a database is known to be there alone.
+func (w *modelWorld) neverConfirmed(s *modelState, durable bool) bool {
+	return w.failover == syncFailover && s.promoted && !durable && w.on(ruleDurableLease) && w.on(ruleApplyDurable)
+}
+
+// forget drops what can have no effect any more.
+func (w *modelWorld) forget(s *modelState, i int) {
+	n, first, second := &s.node[i], &s.db[0].rows[i], &s.db[1].rows[i]
+	if w.neverConfirmed(s, n.durable) {
+		switch n.phase {
+		case nodeGot:
+			n.phase, n.age, n.db, n.asked, n.got = nodeIdle, 0, 0, 0, 0
+		case nodeReg:
+			n.phase, n.db = nodeDown, 0
+		}
+	}
+	if n.late.on && w.neverConfirmed(s, n.late.durable) {
+		n.late = modelAnswer{}
+	}
+	if w.counts() {
+		return
+	}
+	// A dead process answers nothing: its row may go at any time, and its next one is another.
+	if n.phase == nodeDown && n.mem == 0 {
+		n.msg, s.watch[i] = 0, modelWatch{}
+	}
+	idle := func(row *modelRow) bool { return !row.present || row.applied >= n.msg.rev() }
+	if idle(first) && (idle(second) || w.failover == noFailover) {
+		n.msg = 0
+	}
+	if w.failover == noFailover {
+		return
+	}
+	watch := &s.watch[i]
+	watch.match[0] = watch.match[0] && first.present
+	watch.match[1] = watch.match[1] && second.present
+	if watch.match == [2]bool{} {
+		*watch = modelWatch{}
+	}
+	s.same[i] = s.same[i] && first.present && second.present
 }
 
 // alike says whether two nodes differ in nothing but their number.

@@ -25,6 +25,7 @@ var (
 
 // The largest worlds, for LATCHKEY_MODEL=full.
 var modelFull = []modelWorld{
+	modelLate,
 	{name: "one node, lease 3, two rollers, drift, bulk load, renewals that overlap", nodes: 1, lease: [3]uint8{3}, rollers: 2, drift: 1, margin: 1, bulk: true, overlap: true},
 	{name: "two nodes, leases 1 and 2, two rollers", nodes: 2, lease: [3]uint8{1, 2}, rollers: 2},
 	{name: "three nodes, one roller", nodes: 3, lease: [3]uint8{1, 1, 1}, rollers: 1},
