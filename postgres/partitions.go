@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,13 +46,15 @@ func (a *archive) has(day int64) bool {
 	return a.days[day]
 }
 
-func (a *archive) add(day int64) {
+func (a *archive) add(days []int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.days == nil {
 		a.days = make(map[int64]bool)
 	}
-	a.days[day] = true
+	for _, day := range days {
+		a.days[day] = true
+	}
 }
 
 func (a *archive) forget() {
@@ -122,51 +125,55 @@ func partitions(ctx context.Context, q querier, sizes bool) ([]partition, error)
 
 // ensureDays makes the partitions that records need.
 func (s *Store) ensureDays(ctx context.Context, items []item) error {
-	for n, i := range items {
-		day := dayOf(i.id)
-		if n > 0 && day == dayOf(items[n-1].id) || s.archive.has(day) {
-			continue
+	var days []int64
+	for _, i := range items {
+		if day := dayOf(i.id); len(days) == 0 || days[len(days)-1] != day {
+			days = append(days, day)
 		}
-		if err := s.ensureDay(ctx, day); err != nil {
-			return fault("make a day's partition of records", err)
-		}
-		s.archive.add(day)
 	}
+	if days = slices.DeleteFunc(days, s.archive.has); len(days) == 0 {
+		return nil
+	}
+	err := s.change(ctx, func(tx pgx.Tx) error { return makePartitions(ctx, tx, days) })
+	if err != nil {
+		return fault("make a day's partition of records", err)
+	}
+	s.archive.add(days)
 	return nil
 }
 
-// ensureDay makes the partition of a day, unless it is there. A table is made
+// makePartitions makes the partitions of days that have none. Tables are made
 // and then attached, since that lets others read and write records meanwhile.
-func (s *Store) ensureDay(ctx context.Context, day int64) error {
-	return s.change(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(partitionLock)); err != nil {
-			return err
+func makePartitions(ctx context.Context, tx pgx.Tx, days []int64) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(partitionLock)); err != nil {
+		return err
+	}
+	list, err := partitions(ctx, tx, false)
+	if err != nil {
+		return err
+	}
+	for _, day := range days {
+		name := partitionName(day)
+		switch at := slices.IndexFunc(list, func(p partition) bool { return p.day == day }); {
+		case at < 0:
+		case list[at].leaving:
+			return errLeaving
+		case list[at].attached:
+			continue
+		default: // what was forgotten, by one who was killed before it was dropped
+			if _, err := tx.Exec(ctx, `DROP TABLE `+name); err != nil {
+				return err
+			}
 		}
-		all, err := partitions(ctx, tx, false)
+		first, next := idAt(day*microsPerDay/1000, 0), idAt((day+1)*microsPerDay/1000, 0)
+		_, err := tx.Exec(ctx, fmt.Sprintf(`
+			CREATE TABLE %[1]s (LIKE records);
+			ALTER TABLE records ATTACH PARTITION %[1]s FOR VALUES FROM ('%[2]s') TO ('%[3]s')`, name, first, next))
 		if err != nil {
 			return err
 		}
-		name := partitionName(day)
-		for _, p := range all {
-			switch {
-			case p.day != day:
-			case p.leaving:
-				return errForgetting
-			case p.attached:
-				return nil
-			default: // what was forgotten, by one who was killed before it was dropped
-				if _, err := tx.Exec(ctx, `DROP TABLE `+name); err != nil {
-					return err
-				}
-			}
-		}
-		if _, err := tx.Exec(ctx, `CREATE TABLE `+name+` (LIKE records)`); err != nil {
-			return err
-		}
-		lowest, next := idAt(day*microsPerDay/1000, 0), idAt((day+1)*microsPerDay/1000, 0)
-		_, err = tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE records ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, name, lowest, next))
-		return err
-	})
+	}
+	return nil
 }
 
 // dropPartition forgets all records of a day. A partition leaves the table in

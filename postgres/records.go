@@ -137,41 +137,46 @@ var merge = `
 
 // appendItems writes records into partitions that are there.
 func (s *Store) appendItems(ctx context.Context, items []item) error {
-	conn, err := s.pool.Acquire(ctx)
+	pooled, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release() // which closes a connection that is within a transaction
-	c := conn.Conn()
-	if known := c.PgConn().CustomData(); known[arrivingKey] == nil {
-		if _, err := c.Exec(ctx, arriving); err != nil {
-			return err
-		}
-		known[arrivingKey] = true
-	}
-	if _, err := c.Exec(ctx, `BEGIN`); err != nil {
+	defer pooled.Release() // which closes a connection that is within a transaction
+	conn := pooled.Conn()
+	if err := stage(ctx, conn, items); err != nil {
 		return err
 	}
-	args := make([]any, 0, len(recordColumns))
-	_, err = c.CopyFrom(ctx, pgx.Identifier{"arriving"}, recordColumns, pgx.CopyFromSlice(len(items), func(i int) ([]any, error) {
-		args = recordArgs(args[:0], &items[i])
-		return args, nil
-	}))
-	if err != nil {
-		return err
-	}
-	takeWarning(c)
+	takeWarning(conn)
 	b := &pgx.Batch{}
 	b.Queue(merge)
 	b.Queue(`COMMIT`)
-	if err := c.SendBatch(ctx, b).Close(); err != nil {
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	if warning := takeWarning(c); warning != "" {
+	if warning := takeWarning(conn); warning != "" {
 		// Not what a commit should be. Appending again is safe.
 		return fmt.Errorf("commit: the database warned: %s", warning)
 	}
 	return nil
+}
+
+// stage begins a transaction, and copies records into "arriving".
+func stage(ctx context.Context, conn *pgx.Conn, items []item) error {
+	if known := conn.PgConn().CustomData(); known[arrivingKey] == nil {
+		if _, err := conn.Exec(ctx, arriving); err != nil {
+			return err
+		}
+		known[arrivingKey] = true
+	}
+	if _, err := conn.Exec(ctx, `BEGIN`); err != nil {
+		return err
+	}
+	args := make([]any, 0, len(recordColumns))
+	_, err := conn.CopyFrom(ctx, pgx.Identifier{"arriving"}, recordColumns, pgx.CopyFromSlice(len(items), func(i int) ([]any, error) {
+		args = recordArgs(args[:0], &items[i])
+		return args, nil
+	}))
+	return err
 }
 
 func recordArgs(args []any, i *item) []any {
@@ -292,5 +297,5 @@ var (
 	_ latchkey.TallyReader  = (*Store)(nil)
 )
 
-// errForgetting: records of a day come in while its partition is being dropped.
-var errForgetting = errors.New("the records of that day are being removed")
+// errLeaving: records of a day come in while its partition is being dropped.
+var errLeaving = errors.New("the records of that day are being removed")

@@ -120,7 +120,7 @@ func (s *Store) dropOld(ctx context.Context, r latchkey.Retention, horizon int64
 		return err
 	}
 	total, dropped := int64(0), false
-	oldest := int64(0)
+	oldest := horizon / microsPerDay // day that is kept
 	for i, p := range list {
 		total += p.bytes
 		old := (p.day+1)*microsPerDay <= horizon
@@ -135,7 +135,7 @@ func (s *Store) dropOld(ctx context.Context, r latchkey.Retention, horizon int64
 		}
 		dropped = true
 	}
-	if !dropped || oldest == 0 {
+	if !dropped {
 		return nil
 	}
 	_, err = conn.Exec(ctx, `DELETE FROM tallies WHERE hour < $1`, oldest*microsPerDay)
