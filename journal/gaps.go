@@ -25,6 +25,7 @@ type gaps struct {
 	file  file // nil: in memory only
 	slots [gapSlots]gapSlot
 	dirty uint64 // the slots that are not yet in the file, a bit each
+	lost  int64  // how many records in all, since this process began
 }
 
 type gapSlot struct {
@@ -84,6 +85,7 @@ func (g *gaps) lose(n int64, from, to time.Time) {
 	}
 	s.open = true
 	s.gap.Count += n
+	g.lost += n
 	if from.Before(s.gap.From) {
 		s.gap.From = from
 	}
@@ -108,6 +110,7 @@ func (g *gaps) note(n int64, from, to time.Time, atMost bool) {
 		s.gap = latchkey.Gap{Node: g.node, From: from.UTC(), To: to.UTC()}
 	}
 	s.gap.Count += n
+	g.lost += n
 	s.gap.AtMost = s.gap.AtMost || atMost
 	if from.Before(s.gap.From) {
 		s.gap.From = from.UTC()

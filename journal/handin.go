@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
-
 	"latchkey"
 )
 
@@ -131,21 +129,4 @@ func (j *Journal) forgetHandIn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, handInTime)
 	defer cancel()
 	return j.config.HandIns.ForgetHandIn(ctx, j.config.Node)
-}
-
-// awaited returns the other nodes that may yet hand in the record of an ID.
-func (j *Journal) awaited(ctx context.Context, id uuid.UUID) (nodes []latchkey.HandIn, err error) {
-	if j.handIn == nil {
-		return nil, nil
-	}
-	all, err := j.config.HandIns.HandIns(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range all {
-		if h.Node != j.config.Node && h.Until.Before(timeOf(id).Add(usualTime)) {
-			nodes = append(nodes, h)
-		}
-	}
-	return nodes, nil
 }

@@ -115,6 +115,7 @@ type Journal struct {
 	closed   bool
 	unnamed  bool // the names of new segments are not yet synced
 
+	synced  time.Time                                // what was written before was on disk then
 	failing struct{ write, sync, move, handIn bool } // what was said in the log; of mu
 
 	wakeWriter, wakeMover, wakeKeeper chan struct{}

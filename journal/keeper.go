@@ -55,6 +55,7 @@ func (j *Journal) lookAfterWriter() {
 
 // syncSegments makes what was written durable.
 func (j *Journal) syncSegments() {
+	began := time.Now()
 	j.mu.Lock()
 	var dirty []*segment
 	for _, s := range j.segments {
@@ -72,11 +73,14 @@ func (j *Journal) syncSegments() {
 		}
 		s.use.RUnlock()
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if failed == nil && (len(dirty) > 0 || !j.failing.sync) {
+		j.synced = began
+	}
 	if len(dirty) == 0 {
 		return
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	switch {
 	case failed != nil && !j.failing.sync:
 		j.logger.Error("the journal is not on disk: a power cut would take records", "error", failed)

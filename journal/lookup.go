@@ -64,34 +64,12 @@ func (j *Journal) unmoved(id uuid.UUID) (r latchkey.Record, found bool, err erro
 
 // missing says why there is no record.
 func (j *Journal) missing(ctx context.Context, id uuid.UUID) error {
-	plain := latchkey.NotFound("request", id.String())
-	if id.Version() != 7 {
-		return fmt.Errorf("%w; it was not given out here, where IDs are UUIDs of version 7", plain)
-	}
-	at := timeOf(id) // of its request
-	from, to := at.Add(-time.Millisecond), at.Add(2*time.Millisecond)
+	from, to := around(id)
 	j.mu.Lock()
 	gaps := j.gaps.touching(from, to)
 	j.mu.Unlock()
-	stored, err := j.store.Gaps(ctx, from, to)
-	if err != nil {
-		return err
-	}
-	if gaps = append(gaps, stored...); len(gaps) > 0 {
-		return &latchkey.NotKeptError{RequestID: id.String(), Gap: gaps[0]}
-	}
-	nodes, err := j.awaited(ctx, id)
-	if err != nil {
-		return err
-	}
-	if len(nodes) > 0 {
-		return &latchkey.NotHandedInError{RequestID: id.String(), Nodes: nodes}
-	}
-	kept, err := j.store.Retention(ctx)
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%w; %s", plain, keeping(kept))
+	r := Reader{Store: j.store, HandIns: j.config.HandIns}
+	return r.missing(ctx, id, j.config.Node, gaps)
 }
 
 // keeping says how long records are kept.
