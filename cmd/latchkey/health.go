@@ -70,5 +70,8 @@ func (h *health) notReady() (reasons []string) {
 	if h.look().err != nil {
 		reasons = append(reasons, "store_unavailable")
 	}
+	if s := h.node.journal.Status(); s.Stalled || s.Writing {
+		reasons = append(reasons, "journal_failing") // records are not kept or, with --journal strict, requests not answered
+	}
 	return reasons
 }

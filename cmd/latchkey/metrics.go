@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"latchkey"
+	"latchkey/journal"
 	"latchkey/replica"
 )
 
@@ -129,6 +130,24 @@ func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
 			gauge(out, "latchkey_nodes", "Nodes, by how they stand as it can be seen in the database.", float64(seen.nodes[state]), "state", state)
 		}
 	}
+	collectJournal(out, c.node.journal.Status())
+}
+
+func collectJournal(out chan<- prometheus.Metric, s journal.Status) {
+	gauge(out, "latchkey_journal_waiting_bytes", "What the journal holds on disk until the store has it.", float64(s.Waiting))
+	gauge(out, "latchkey_journal_live_responses", "Responses that have begun and not ended.", float64(s.Live))
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc("latchkey_journal_not_kept_total", "Records that could not be kept, since the start.", nil, nil),
+		prometheus.CounterValue, float64(s.NotKept))
+	synced := 0.0
+	if !s.Synced.IsZero() {
+		synced = float64(s.Synced.UnixMilli()) / 1000
+	}
+	gauge(out, "latchkey_journal_last_sync_timestamp_seconds", "When all records that were made until then were on disk.", synced)
+	const failing = "1: this fails at the moment: the disk hangs, records are not written, not on disk, or not taken by the store."
+	gauge(out, "latchkey_journal_failing", failing, truth(s.Stalled), "what", "disk")
+	gauge(out, "latchkey_journal_failing", failing, truth(s.Writing), "what", "write")
+	gauge(out, "latchkey_journal_failing", failing, truth(s.Syncing), "what", "sync")
+	gauge(out, "latchkey_journal_failing", failing, truth(s.Moving), "what", "store")
 }
 
 // gauge gives one value, with pairs of a label and its value.

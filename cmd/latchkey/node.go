@@ -72,7 +72,7 @@ type node struct {
 	recorder  latchkey.Recorder  // takes the records of responses
 	replica   *replica.Replica
 	store     store
-	leases    latchkey.LeaseStore // nil: one process owns the data
+	leases    sharedStore // nil: one process owns the data
 	lock      *os.File
 	first     *latchkey.NewTeam // set if this process made the store
 
@@ -118,7 +118,7 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 	}
 	if c.Command && n.leases != nil {
 		// It answers no request: it needs no memory, no lease and no journal.
-		n.records = n.store
+		n.records = journal.Reader{Store: n.store, HandIns: n.leases}
 		return n, nil
 	}
 	if err := n.join(ctx, !c.Command); err != nil {
@@ -143,7 +143,7 @@ func (n *node) join(ctx context.Context, serve bool) error {
 
 func (n *node) openJournal(ctx context.Context, c *nodeConfig) (err error) {
 	n.journal, err = journal.Open(ctx, journal.Config{
-		Dir: filepath.Join(c.Data, "journal"), Store: n.store, Node: c.Node, Strict: c.Strict, MaxBytes: c.JournalBytes, Logger: c.Logger,
+		Dir: filepath.Join(c.Data, "journal"), Store: n.store, HandIns: n.leases, Node: c.Node, Strict: c.Strict, MaxBytes: c.JournalBytes, Logger: c.Logger,
 	})
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 )
 
 // openPostgres opens the database that nodes share.
-func openPostgres(ctx context.Context, c *nodeConfig, genesis func(time.Time) (latchkey.Genesis, error)) (store, latchkey.LeaseStore, error) {
+func openPostgres(ctx context.Context, c *nodeConfig, genesis func(time.Time) (latchkey.Genesis, error)) (store, sharedStore, error) {
 	if err := c.ownsNoStore(); err != nil {
 		return nil, nil, err
 	}

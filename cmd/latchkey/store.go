@@ -29,6 +29,12 @@ type store interface {
 	Close() error
 }
 
+// A sharedStore is what the nodes of a cluster share besides.
+type sharedStore interface {
+	latchkey.LeaseStore
+	latchkey.HandInStore
+}
+
 // openSQLite opens the store in a data directory that this process has locked.
 func openSQLite(ctx context.Context, c *nodeConfig, genesis func(time.Time) (latchkey.Genesis, error)) (store, error) {
 	if member, err := exists(historyPath(c.Data)); err != nil {

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"latchkey"
+	"latchkey/admin"
+)
+
+// A standIn is a node that goes by the keys that it was told, or does not.
+type standIn struct {
+	current atomic.Pointer[string]
+	answer  func(isCurrent bool) int
+}
+
+func (s *standIn) serve(t *testing.T) *target {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := s.answer(r.Header.Get("Authorization") == "Bearer "+*s.current.Load())
+		if status == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+	}))
+	server.Config.ErrorLog = nil
+	t.Cleanup(server.Close)
+	return newTarget("node", server.URL)
+}
+
+// TestCanarySees holds that the canary sees each way in which a node can break
+// the promise, and blames no node that holds it.
+func TestCanarySees(t *testing.T) {
+	good := func(isCurrent bool) int {
+		if isCurrent {
+			return http.StatusOK
+		}
+		return http.StatusUnauthorized
+	}
+	for _, c := range []struct {
+		rule       string
+		answer     func(isCurrent bool) int
+		settlement admin.Settlement
+		failed     bool
+		check      func(canarySummary) bool
+	}{
+		{"a node that holds the promise", good, admin.Settlement{}, false, func(s canarySummary) bool {
+			return s.Verifies >= 10 && s.StaleAccepts+s.WrongRefusals+s.Unavailable+s.Unreachable == 0
+		}},
+		{"a node that accepts the old key", func(bool) int { return http.StatusOK }, admin.Settlement{}, true,
+			func(s canarySummary) bool { return s.StaleAccepts >= 5 && s.WrongRefusals == 0 }},
+		{"a node that says 404 to the old key accepts it", func(bool) int { return http.StatusNotFound }, admin.Settlement{}, true,
+			func(s canarySummary) bool { return s.StaleAccepts >= 5 }},
+		{"a node that redirects accepts it", func(bool) int { return http.StatusFound }, admin.Settlement{}, true,
+			func(s canarySummary) bool { return s.StaleAccepts >= 5 }},
+		{"a node that refuses the new key", func(bool) int { return http.StatusUnauthorized }, admin.Settlement{}, true,
+			func(s canarySummary) bool { return s.WrongRefusals >= 5 && s.StaleAccepts == 0 }},
+		{"a node that cannot tell", func(bool) int { return http.StatusServiceUnavailable }, admin.Settlement{}, true,
+			func(s canarySummary) bool { return s.Unavailable == s.Verifies && s.StaleAccepts+s.WrongRefusals == 0 }},
+		{"a node that is not there", func(bool) int { return 0 }, admin.Settlement{}, true,
+			func(s canarySummary) bool { return s.Unreachable == s.Verifies && s.Nodes[0].Failure != "" }},
+		{"a node that may be stale, as the roll said", func(bool) int { return http.StatusOK },
+			admin.Settlement{NotConfirmed: []latchkey.Unconfirmed{{Node: "node", MaxSeconds: 60}}}, false,
+			func(s canarySummary) bool { return s.StaleAccepts == 0 && s.Excused >= 5 && s.NotConfirmed == 5 }},
+		{"another node may be stale", func(bool) int { return http.StatusOK },
+			admin.Settlement{NotConfirmed: []latchkey.Unconfirmed{{Node: "other", MaxSeconds: 60}}}, true,
+			func(s canarySummary) bool { return s.StaleAccepts >= 5 && s.Excused == 0 }},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			node := &standIn{answer: c.answer}
+			first := "key-0"
+			node.current.Store(&first)
+			run := &canary{path: "/v1/contacts", targets: []*target{node.serve(t)}}
+			count := 0
+			result, err := run.run(t.Context(), first, 5, 20*time.Millisecond, func(context.Context) (string, admin.Settlement, error) {
+				count++
+				next := "key-" + strings.Repeat("x", count)
+				node.current.Store(&next)
+				return next, c.settlement, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := result.summary()
+			if !c.check(sum) || sum.Rolls != 5 {
+				t.Errorf("it saw %+v", sum)
+			}
+			if err := result.verdict(); (err != nil) != c.failed {
+				t.Errorf("its verdict is %v", err)
+			}
+		})
+	}
+}
+
+// TestCanaryBreaksOff holds that what was seen before a failure, or an interrupt,
+// is not lost.
+func TestCanaryBreaksOff(t *testing.T) {
+	key := "key"
+	node := &standIn{answer: func(bool) int { return http.StatusUnauthorized }}
+	node.current.Store(&key)
+	run := &canary{path: "/", targets: []*target{node.serve(t)}}
+	ctx, cancel := context.WithCancel(t.Context())
+	count := 0
+	result, err := run.run(ctx, key, 10, 0, func(context.Context) (string, admin.Settlement, error) {
+		if count++; count == 3 {
+			cancel()
+			return "", admin.Settlement{}, context.Canceled
+		}
+		return key, admin.Settlement{}, nil
+	})
+	if err == nil || err.Error() != "interrupted" || len(result.took) != 2 || len(result.nodes) != 1 {
+		t.Errorf("after an interrupt: %v, %+v", err, result)
+	}
+	run = &canary{path: "/", targets: []*target{node.serve(t)}}
+	failure := errors.New("the database is down")
+	result, err = run.run(t.Context(), key, 10, 0, func(context.Context) (string, admin.Settlement, error) {
+		return "", admin.Settlement{}, failure
+	})
+	if !errors.Is(err, failure) || len(result.took) != 0 {
+		t.Errorf("after a failure: %v, %+v", err, result)
+	}
+}
+
+// TestPercentile holds the ranks of a distribution.
+func TestPercentile(t *testing.T) {
+	var times []time.Duration
+	if got := percentile(times, 50); got != 0 {
+		t.Errorf("of none: %v", got)
+	}
+	for i := range 200 {
+		times = append(times, time.Duration(i+1)*time.Millisecond)
+	}
+	for percent, want := range map[int]float64{0: 1, 50: 100, 90: 180, 99: 198, 100: 200} {
+		if got := percentile(times, percent); got != want {
+			t.Errorf("p%d of 1…200 ms is %v", percent, got)
+		}
+	}
+	if got := percentile(times[:1], 99); got != 1 {
+		t.Errorf("p99 of one is %v", got)
+	}
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey"
+	"latchkey/admin"
+	"latchkey/replica"
+)
+
+// openOps opens a node in a new directory, and what watches it.
+func openOps(t *testing.T) (*node, *opsServer) {
+	t.Helper()
+	data := filepath.Join(t.TempDir(), "data")
+	lock, err := claimDir(t.Context(), data, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNode(t.Context(), lock, nodeConfig{Data: data, Create: true, By: latchkey.System, Node: "n", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	ln, err := (&opsFlags{Ops: "127.0.0.1:0"}).listenOps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	return n, newOps(n, ln, slog.New(slog.DiscardHandler))
+}
+
+// scrape returns what /metrics says, without Go's and the process's own.
+func (s *opsServer) scrape(t *testing.T) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.server.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("/metrics says %d %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// TestMetricNames holds the names and labels that dashboards are built on.
+func TestMetricNames(t *testing.T) {
+	_, ops := openOps(t)
+	var got []string
+	series := regexp.MustCompile(`(?m)^(latchkey_[a-z_]+)(?:\{([^}]*)\})? `)
+	label := regexp.MustCompile(`([a-z]+)="`)
+	text := ops.scrape(t)
+	for _, m := range series.FindAllStringSubmatch(text, -1) {
+		name := m[1]
+		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
+			name += " " + l[1]
+		}
+		if !slices.Contains(got, name) {
+			got = append(got, name)
+		}
+	}
+	want := []string{
+		"latchkey_build_info go revision version",
+		"latchkey_database_seconds",
+		"latchkey_database_up",
+		"latchkey_history_alarm",
+		"latchkey_journal_failing what",
+		"latchkey_journal_last_sync_timestamp_seconds",
+		"latchkey_journal_live_responses",
+		"latchkey_journal_not_kept_total",
+		"latchkey_journal_waiting_bytes",
+		"latchkey_lease_remaining_seconds",
+		"latchkey_nodes state",
+		"latchkey_requests_total outcome reason",
+		"latchkey_revision",
+		"latchkey_roll_seconds_bucket change le",
+		"latchkey_roll_seconds_sum change",
+		"latchkey_roll_seconds_count change",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the metrics are\n%s\nmust be\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, name := range []string{"go_goroutines ", "process_open_fds "} {
+		if !strings.Contains(text, "\n"+name) {
+			t.Errorf("there is no %s", name)
+		}
+	}
+}
+
+// TestRequestsAreCounted holds that each response is counted once, by what its
+// record says, and that what a stranger sends makes no label.
+func TestRequestsAreCounted(t *testing.T) {
+	n, ops := openOps(t)
+	record := latchkey.Record{Outcome: latchkey.OutcomeDenied, Reason: latchkey.ReasonKeyRolled, Path: "/secret-path", UserAgent: "evil\"} 1"}
+	for _, c := range []struct {
+		outcome latchkey.Outcome
+		reason  latchkey.Reason
+		line    string
+	}{
+		{latchkey.OutcomeAccepted, latchkey.ReasonOK, `{outcome="accepted",reason="ok"} 1`},
+		{latchkey.OutcomeDenied, latchkey.ReasonKeyRolled, `{outcome="denied",reason="key_rolled"} 1`},
+		{latchkey.OutcomeUnavailable, latchkey.ReasonLeaseOver, `{outcome="unavailable",reason="lease_over"} 1`},
+		{latchkey.OutcomeError, latchkey.Reason(latchkey.CodeInternal), `{outcome="error",reason="internal_error"} 1`},
+		{latchkey.OutcomeDenied, "made up", `{outcome="denied",reason="other"} 1`},
+		{"made up", "made up", `{outcome="error",reason="other"} 1`},
+	} {
+		r := record
+		r.RequestID, r.Time = latchkey.NewEvent(time.Now(), latchkey.System, "", "", "", "").ID, time.Now()
+		r.Outcome, r.Reason = c.outcome, c.reason
+		_ = n.recorder.Begin(r)
+		if strings.Contains(ops.scrape(t), "latchkey_requests_total"+c.line) {
+			t.Errorf("%s is there before the response has ended", c.line)
+		}
+		n.recorder.End(r)
+		if !strings.Contains(ops.scrape(t), "latchkey_requests_total"+c.line) {
+			t.Errorf("%s is not there after such a response", c.line)
+		}
+	}
+	if text := ops.scrape(t); strings.Contains(text, "made up") || strings.Contains(text, "evil") || strings.Contains(text, "secret-path") {
+		t.Error("what came with a request is in the metrics")
+	}
+}
+
+// TestEveryReasonIsCounted holds that a reason that is added has a counter.
+func TestEveryReasonIsCounted(t *testing.T) {
+	known := verdicts()
+	for _, r := range []latchkey.Reason{
+		latchkey.ReasonOK, latchkey.ReasonNoField, latchkey.ReasonManyFields, latchkey.ReasonBadScheme, latchkey.ReasonTooLong,
+		latchkey.ReasonBasicEncoding, latchkey.ReasonBasicNoColon, latchkey.ReasonBasicPassword, latchkey.ReasonJWTForm,
+		latchkey.ReasonJWTAlgorithm, latchkey.ReasonJWTClaim, latchkey.ReasonKeyUnknown, latchkey.ReasonKeyChecksum,
+		latchkey.ReasonKeyRolled, latchkey.ReasonSecretUnknown, latchkey.ReasonSecretRevoked, latchkey.ReasonBadSignature,
+		latchkey.ReasonTeamDisabled, latchkey.ReasonExpired, latchkey.ReasonNotYetValid, latchkey.ReasonLeaseOver, latchkey.ReasonStoreUnavailable,
+	} {
+		found := false
+		for _, reasons := range known {
+			found = found || slices.Contains(reasons, r)
+		}
+		if !found {
+			t.Errorf("%s has no counter", r)
+		}
+	}
+}
+
+// TestCountingAllocatesNothing holds that a flood of requests does not feel the
+// metrics.
+func TestCountingAllocatesNothing(t *testing.T) {
+	_, ops := openOps(t)
+	r := latchkey.Record{Outcome: latchkey.OutcomeDenied, Reason: latchkey.ReasonKeyUnknown}
+	if n := testing.AllocsPerRun(1000, func() { ops.metrics.count(&r) }); n != 0 {
+		t.Errorf("counting a record allocates %v times, must be 0", n)
+	}
+}
+
+// TestRollsAreObserved holds that each change is in the histogram of its kind.
+func TestRollsAreObserved(t *testing.T) {
+	n, ops := openOps(t)
+	if !strings.Contains(ops.scrape(t), `latchkey_roll_seconds_count{change="key.roll"} 0`) {
+		t.Error("before the first roll, the histogram is not there: nobody could ask for its rate")
+	}
+	if _, _, err := n.keyring.RollKey(t.Context(), firstTeam, time.Hour, latchkey.System); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := n.keyring.RetireKey(t.Context(), firstTeam, latchkey.System); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := n.keyring.RetireKey(t.Context(), firstTeam, latchkey.System); err == nil {
+		t.Fatal("there was nothing to retire")
+	}
+	if _, _, err := n.keyring.CreateTeam(t.Context(), "acme", latchkey.System); err != nil {
+		t.Fatal(err)
+	}
+	text := ops.scrape(t)
+	for _, change := range []string{"key.roll", "key.retire", "team.create"} {
+		if !strings.Contains(text, `latchkey_roll_seconds_count{change="`+change+`"} 1`) {
+			t.Errorf("one %s is not counted once", change)
+		}
+	}
+	if !strings.Contains(text, "\nlatchkey_revision 4\n") || !strings.Contains(text, "\nlatchkey_lease_remaining_seconds +Inf\n") {
+		t.Error("revision and lease of a node that owns its data must be 4 and +Inf")
+	}
+}
+
+// TestReady holds what /readyz says in each state but those that need a cluster.
+func TestReady(t *testing.T) {
+	n, ops := openOps(t)
+	ready := func() (int, string) {
+		w := httptest.NewRecorder()
+		ops.server.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		return w.Code, strings.TrimSpace(w.Body.String())
+	}
+	if status, body := ready(); status != http.StatusOK || body != `{"ok":true}` {
+		t.Errorf("a node that answers: %d %s", status, body)
+	}
+	ops.stopping()
+	if status, body := ready(); status != http.StatusServiceUnavailable || body != `{"ok":false,"reasons":["stopping"]}` {
+		t.Errorf("a node that stops: %d %s", status, body)
+	}
+	ops.health.stopping.Store(false)
+	if err := n.replica.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := ready(); status != http.StatusServiceUnavailable || body != `{"ok":false,"reasons":["lease_over"]}` {
+		t.Errorf("a node without a lease: %d %s", status, body)
+	}
+	_ = n.store.Close()
+	ops.health.last = sight{}
+	if status, body := ready(); status != http.StatusServiceUnavailable || body != `{"ok":false,"reasons":["lease_over","store_unavailable"]}` {
+		t.Errorf("a node without a store: %d %s", status, body)
+	}
+	w := httptest.NewRecorder()
+	ops.server.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("/healthz says %d while the process is alive", w.Code)
+	}
+}
+
+// TestNodeStates holds what is said of a node by what can be seen of it.
+func TestNodeStates(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		rule      string
+		renewals  int64
+		age       time.Duration
+		stale     time.Duration
+		state     string
+		remaining int64
+	}{
+		{"it has just registered", 0, 0, 0, admin.NodeStarting, 0},
+		{"it renewed a second ago", 5, time.Second, 0, admin.NodeAnswering, 2000},
+		{"its clock is ahead", 5, -time.Second, 0, admin.NodeAnswering, 3000},
+		{"its lease is over", 5, 3 * time.Second, 0, admin.NodeSilent, 0},
+		{"its lease is over, and it may go on", 5, 4 * time.Second, 10 * time.Second, admin.NodeStale, 0},
+		{"that is over too", 5, 13 * time.Second, 10 * time.Second, admin.NodeSilent, 0},
+	} {
+		n := nodeOf(latchkey.Registration{Node: "n", Lease: 3 * time.Second, StaleOK: c.stale, Renewals: c.renewals, Renewed: now.Add(-c.age)}, now)
+		if n.State != c.state || n.RemainingMS != c.remaining {
+			t.Errorf("%s: it is %q with %d ms, must be %q with %d ms", c.rule, n.State, n.RemainingMS, c.state, c.remaining)
+		}
+		if !slices.Contains(nodeStates(), n.State) {
+			t.Errorf("%s: the metrics do not know the state %q", c.rule, n.State)
+		}
+	}
+}
+
+// TestLeaseSeconds holds what the gauge shows at its ends.
+func TestLeaseSeconds(t *testing.T) {
+	for d, want := range map[time.Duration]float64{2500 * time.Millisecond: 2.5, 0: 0, -time.Second: 0} {
+		if got := leaseSeconds(d); got != want {
+			t.Errorf("%v remain: %v, must be %v", d, got, want)
+		}
+	}
+	if got := leaseSeconds(replica.Endless); got < 1e300 {
+		t.Errorf("a lease without end: %v, must be +Inf", got)
+	}
+}
