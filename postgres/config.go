@@ -133,8 +133,10 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 	return c
 }
 
-// connectTime is how long one host may take to answer. There may be others.
-func (s *Store) connectTime() time.Duration { return max(s.lease/3, time.Second) }
+// connectTime is how long one host may take to answer. There may be others. It is
+// not short: what a busy server gives up after a second is asked again at once,
+// and keeps it busy for ever. Who waits for a lease does not wait for so long.
+func (s *Store) connectTime() time.Duration { return max(s.lease, 5*time.Second) }
 
 // pools opens the pools. Each connects when it is asked to.
 func (s *Store) pools(ctx context.Context, c *pgxpool.Config, node string) (err error) {
@@ -153,8 +155,10 @@ func (s *Store) pools(ctx context.Context, c *pgxpool.Config, node string) (err 
 		config := c.Copy()
 		config.ConnConfig = s.connections(c.ConnConfig, node, p.kind)
 		config.MaxConns, config.MinConns, config.MinIdleConns = p.size, 0, 0
-		// One round trip less for each call; a connection that is gone says so.
-		config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		if p.pool == &s.leases {
+			// A renewal is one round trip; it is sent again where the connection had died.
+			config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		}
 		if *p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 			return err
 		}

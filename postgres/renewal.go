@@ -16,9 +16,9 @@ import (
 // if some of what changed since has been purged.
 func (s *Store) Changes(ctx context.Context, after latchkey.Revision) (latchkey.Changes, error) {
 	var r reading
-	err := s.read(ctx, &r, max(after, 0))
+	err := reread(ctx, func() error { return s.read(ctx, &r, max(after, 0)) })
 	if err == nil && r.at.horizon > after {
-		err = s.read(ctx, &r, 0)
+		err = reread(ctx, func() error { return s.read(ctx, &r, 0) })
 	}
 	if err != nil {
 		return latchkey.Changes{}, fault("read changes", err)
@@ -97,6 +97,15 @@ func again(ctx context.Context, err error, tries *int) bool {
 	}
 	*tries++
 	return *tries < 3
+}
+
+// reread reads, again if the connection had died in the pool.
+func reread(ctx context.Context, read func() error) error {
+	for tries := 0; ; {
+		if err := read(); err == nil || errors.Is(err, pgx.ErrNoRows) || !again(ctx, err, &tries) {
+			return err
+		}
+	}
 }
 
 func (s *Store) renew(ctx context.Context, r latchkey.Renewal, after latchkey.Revision, got *reading) error {

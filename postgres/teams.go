@@ -75,7 +75,10 @@ func (s *Store) CreateTeam(ctx context.Context, build func(now time.Time) (latch
 		return latchkey.Holding{}, latchkey.Change{}, err
 	}
 	var us int64
-	if err := s.writer.QueryRow(ctx, `SELECT coalesce($1, latchkey_now())`, s.now()).Scan(&us); err != nil {
+	err := reread(ctx, func() error {
+		return s.writer.QueryRow(ctx, `SELECT coalesce($1, latchkey_now())`, s.now()).Scan(&us)
+	})
+	if err != nil {
 		return none(fault("read the clock", err))
 	}
 	now := fromMicros(us)
@@ -133,24 +136,33 @@ func (s *Store) UpdateTeam(ctx context.Context, teamID string, edit func(now tim
 	}
 }
 
-// loadHolding is what an edit sees, and the time of the store's clock. The two
-// reads are of two snapshots: if the team changed between them, it has not the
-// revision any more that the first of them gives.
+// loadHolding is what an edit sees, and the time of the store's clock.
 func (s *Store) loadHolding(ctx context.Context, teamID string) (h latchkey.Holding, now time.Time, err error) {
+	err = reread(ctx, func() (err error) {
+		h, now, err = s.loadOnce(ctx, teamID)
+		return err
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return h, now, latchkey.NotFound("team", teamID)
+	case err != nil:
+		return h, now, fault("read team", err)
+	}
+	return h, now, nil
+}
+
+// loadOnce reads a team and its credentials from two snapshots: if the team
+// changed between them, it has not the revision any more that the first of them
+// gives.
+func (s *Store) loadOnce(ctx context.Context, teamID string) (h latchkey.Holding, now time.Time, err error) {
 	b := new(pgx.Batch)
 	b.Queue(`SELECT coalesce($1, latchkey_now())`, s.now())
 	b.Queue(`SELECT `+teamColumns+` FROM teams WHERE id = $1 AND deleted IS NULL`, text(teamID))
 	b.Queue(liveCredentials, text(teamID))
 	answers := s.writer.SendBatch(ctx, b)
 	defer func() {
-		closed := answers.Close()
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			err = latchkey.NotFound("team", teamID)
-		case err != nil:
-			err = fault("read team", err)
-		case closed != nil:
-			err = fault("read team", closed)
+		if closed := answers.Close(); err == nil {
+			err = closed
 		}
 	}()
 	var us int64
