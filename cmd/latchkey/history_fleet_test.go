@@ -112,13 +112,13 @@ func (n *member) url() string {
 // because the database does not answer yet is started again.
 func (n *member) start() error {
 	w := n.fleet
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(longPatience)
 	for {
 		c := exec.Command(w.program, "serve", "--data", n.data(), "--listen", n.addr, "--console", "", "--upstream", w.upstream,
 			"--keyset", filepath.Join(w.dir, "keyset.json"), "--node", n.name(), "--advertise", "http://"+n.addr, "--lease", w.lease.String(), "--drain", "1s")
 		c.Env = append(append(os.Environ(), "LATCHKEY_DATABASE="+n.url(), "LATCHKEY_TEST_CLOCK="+n.clock, "GOMAXPROCS=2"), w.env...)
 		c.Stdout, c.Stderr = n.log, n.log
-		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		c.SysProcAttr = ownGroup()
 		p := &process{Cmd: c, ended: make(chan struct{})}
 		if err := c.Start(); err != nil {
 			return err

@@ -42,6 +42,9 @@ type history struct {
 	reasons  map[string]int // why rolls did not succeed
 }
 
+// longPatience bounds each wait of a history: a machine may have much else to do.
+const longPatience = 90 * time.Second
+
 // load is how hard a history is used.
 type load struct {
 	callers int // for each node
@@ -232,7 +235,7 @@ func (h *history) resolve(ctx context.Context, team *atomic.Pointer[ledger]) {
 
 // show returns a team's key as the database has it, when it answers.
 func (h *history) show(ctx context.Context, team string) (value string, err error) {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(longPatience); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		for _, n := range h.nodes {
 			asking, cancel := context.WithTimeout(ctx, time.Second)
 			key, askErr := n.api.Key(asking, team)
@@ -312,7 +315,7 @@ func (h *history) converge(n *member, team *ledger, value string) {
 	keys := slices.DeleteFunc(slices.Clone(team.rolls), func(r *rolled) bool { return r.value == "" })
 	team.mu.Unlock()
 	keys = keys[max(0, len(keys)-4):]
-	for deadline := time.Now().Add(h.lease + patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(h.lease + longPatience); ; time.Sleep(5 * time.Millisecond) {
 		follows := true
 		for _, key := range keys {
 			is := h.ask(context.Background(), l, team, key)

@@ -80,7 +80,11 @@ func (h *history) fallBehind(standby *postgrestest.Server, rolls int) {
 	}
 	standby.Configure(h.t, "primary_conninfo = ''")
 	want := h.rolls.Load() + int64(rolls)
-	waitFor(h.t, "rolls that the standby lacks", func() bool { return h.rolls.Load() >= want })
+	for deadline := time.Now().Add(longPatience); h.rolls.Load() < want; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatal("no rolls came that the standby lacks")
+		}
+	}
 }
 
 // takeOver kills the primary, and lets all nodes find the standby in its place.
