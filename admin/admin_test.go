@@ -231,25 +231,6 @@ func TestRequests(t *testing.T) {
 	})
 }
 
-func TestRequestID(t *testing.T) {
-	const id = "0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e47"
-	for pasted, ok := range map[string]bool{
-		id: true, strings.ToUpper(id): true, "  " + id + " \n": true, `"` + id + `"`: true, id + ",": true,
-		"X-Request-Id: " + id: true, "x-request-id:" + strings.ToUpper(id): true, "X-REQUEST-ID :\t" + id + "\r\n": true,
-		`"x-request-id": "` + id + `"`: true,
-		"":                             false, "X-Request-Id:": false, "X-Request-Id": false, id[:35]: false, id + "0": false, "Traceparent: " + id: false,
-		"x-request-id: x-request-id: " + id: false, strings.Repeat("a", 36): false,
-	} {
-		got, err := requestID(pasted)
-		if ok && (err != nil || got != id) {
-			t.Errorf("%q: got %q and %v, want the ID", pasted, got, err)
-		}
-		if !ok && err == nil {
-			t.Errorf("%q was taken for the ID %q", pasted, got)
-		}
-	}
-}
-
 // The names of the answers are what scripts rely on.
 func TestShapes(t *testing.T) {
 	a, m := newAPI(t)

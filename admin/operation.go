@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"latchkey"
 )
 
@@ -172,7 +170,7 @@ func (a *API) revokeSecret(ctx context.Context, by latchkey.Actor, q ofID) (Revo
 }
 
 func (a *API) showRequest(ctx context.Context, _ latchkey.Actor, q ofID) (latchkey.Record, error) {
-	id, err := requestID(q.ID)
+	id, err := latchkey.ParseRequestID(q.ID)
 	if err != nil {
 		return latchkey.Record{}, err
 	}
@@ -181,21 +179,6 @@ func (a *API) showRequest(ctx context.Context, _ latchkey.Actor, q ofID) (latchk
 		err = latchkey.NotFound("request", id)
 	}
 	return r, err
-}
-
-// requestID reads a request ID as people paste it: in any case, among spaces or
-// quotes, after the name of its header.
-func requestID(pasted string) (string, error) {
-	text := strings.Trim(pasted, " \t\r\n\"'`,;")
-	if name, value, ok := strings.Cut(text, ":"); ok && strings.EqualFold(strings.Trim(name, " \"'"), "x-request-id") {
-		text = strings.Trim(value, " \t\"'")
-	}
-	id, err := uuid.Parse(text)
-	if err != nil {
-		return "", &latchkey.InvalidError{Field: "request ID",
-			Problem: "is not one of ours: they look like 0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e47"}
-	}
-	return id.String(), nil
 }
 
 func (a *API) listRequests(ctx context.Context, _ latchkey.Actor, q RequestFilter) (Requests, error) {

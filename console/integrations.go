@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -185,20 +186,31 @@ func (v *visit) masked(c *latchkey.Credential) (string, error) {
 	return prefix + "••••••••••••" + text[len(text)-4:], nil
 }
 
-// lastUse looks in the records first, which know from where.
+// lastUseSearch bounds how long the page looks for the caller of a credential's
+// last use; when that was, it knows without.
+const lastUseSearch = time.Second
+
+// lastUse says when a credential was last accepted and, if that is found soon,
+// from where: in the records of about that time, and in no others.
 func (v *visit) lastUse(id string) (useLine, error) {
-	list, err := v.Records.Records(v.ctx(), latchkey.RecordQuery{
-		TeamID: v.user.TeamID, CredentialID: id, Outcome: latchkey.OutcomeAccepted, Limit: 1,
-	})
-	if err != nil {
+	used, err := v.Records.LastUsed(v.ctx(), []string{id})
+	at := used[id]
+	if err != nil || at.IsZero() {
 		return useLine{}, err
 	}
-	if len(list) == 1 {
+	ctx, cancel := context.WithTimeout(v.ctx(), lastUseSearch)
+	defer cancel()
+	list, err := v.Records.Records(ctx, latchkey.RecordQuery{
+		TeamID: v.user.TeamID, CredentialID: id, Outcome: latchkey.OutcomeAccepted, Since: at, Limit: 1,
+	})
+	if err != nil && v.ctx().Err() != nil {
+		return useLine{}, err
+	}
+	if err == nil && len(list) == 1 {
 		r := &list[0]
 		return useLine{v.moment(r.Time), cut(45, r.ClientIP), cut(120, r.UserAgent), methodWords(r.Auth)}, nil
 	}
-	used, err := v.Records.LastUsed(v.ctx(), []string{id})
-	return useLine{When: v.moment(used[id])}, err
+	return useLine{When: v.moment(at)}, nil // who that was is no longer known, or would take too long
 }
 
 // A callerRow is a program that uses a credential.

@@ -3,13 +3,11 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"latchkey"
 )
@@ -30,11 +28,6 @@ type requestsPage struct {
 	Newest  string // the way back to the first
 	Slow    bool   // the search was given up
 	Error   string
-}
-
-// A filter is what the list is restricted to, as it was typed.
-type filter struct {
-	Status, Outcome, Method, Since, Path, Team string
 }
 
 type choices struct {
@@ -63,7 +56,7 @@ var sinceTimes = map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour
 func (v *visit) requests() (answer, error) {
 	q := v.r.URL.Query()
 	if asked := q.Get("id"); strings.TrimSpace(asked) != "" {
-		if id, ok := requestID(asked); ok {
+		if id, err := latchkey.ParseRequestID(asked); err == nil {
 			return answer{location: onePath + id}, nil
 		}
 		p, err := v.requestsPage(url.Values{})
@@ -80,49 +73,25 @@ func (v *visit) requests() (answer, error) {
 
 func (p *requestsPage) teamID() string { return p.Filter.Team }
 
-// requestID reads a request ID as people paste it: in any case, among spaces and
-// quotes, after the name of its header.
-func requestID(pasted string) (string, bool) {
-	text := strings.Join(strings.Fields(pasted), "")
-	text = strings.Trim(text, "\"'`,;:.")
-	if name, value, ok := strings.Cut(text, ":"); ok && strings.EqualFold(strings.Trim(name, `"'`), "x-request-id") {
-		text = strings.Trim(value, "\"'`,;.")
-	}
-	id, err := uuid.Parse(text)
-	return id.String(), err == nil
-}
-
 func (v *visit) requestsPage(q url.Values) (requestsPage, error) {
 	p := requestsPage{Support: v.user.Role == latchkey.RoleSupport}
-	p.Filter = filter{
-		Status: q.Get("status"), Outcome: q.Get("outcome"), Method: q.Get("method"), Path: q.Get("path"),
-		Since: oneOf(q.Get("since"), "24h", "1h", "7d", "30d"),
-	}
-	if p.Support {
-		p.Filter.Team = q.Get("team")
-	}
-	query := latchkey.RecordQuery{
-		TeamID: v.user.TeamID, Outcome: latchkey.Outcome(p.Filter.Outcome), Method: p.Filter.Method, Path: p.Filter.Path,
-		Since: v.now().Add(-sinceTimes[p.Filter.Since]), Limit: pageRows + 1,
-	}
+	p.Filter = filterOf(q, p.Support)
 	teams, err := v.teamNames(p.Support)
 	if err != nil {
 		return p, err
 	}
-	if p.Support {
-		query.TeamID = p.Filter.Team
-	}
 	p.Choices = p.choices(teams)
-	if p.Filter.Status != "" {
-		query.Status, err = strconv.Atoi(strings.TrimSpace(p.Filter.Status))
-		if err != nil || query.Status < 100 || query.Status > 599 {
-			p.Error = "A status is a number from 100 to 599."
-			return p, nil
-		}
+	query, problem := p.Filter.query(v.now())
+	if problem != "" {
+		p.Error = problem
+		return p, nil
 	}
-	if before, err := uuid.Parse(q.Get("before")); err == nil {
-		query.Before = before.String()
-		p.Newest = p.path("")
+	if !p.Support {
+		query.TeamID = v.user.TeamID
+	}
+	if before, err := latchkey.ParseRequestID(q.Get("before")); err == nil {
+		query.Before = before
+		p.Newest = p.Filter.path("")
 	}
 	return p, v.list(&p, query, teams)
 }
@@ -141,7 +110,7 @@ func (v *visit) list(p *requestsPage, query latchkey.RecordQuery, teams map[stri
 	}
 	if len(records) > pageRows {
 		records = records[:pageRows]
-		p.Older = p.path(records[pageRows-1].RequestID)
+		p.Older = p.Filter.path(records[pageRows-1].RequestID)
 	}
 	for i := range records {
 		r := &records[i]
@@ -152,20 +121,6 @@ func (v *visit) list(p *requestsPage, query latchkey.RecordQuery, teams map[stri
 		})
 	}
 	return nil
-}
-
-// path is the way to a page of the same list.
-func (p *requestsPage) path(before string) string {
-	q := url.Values{}
-	for name, value := range map[string]string{
-		"status": p.Filter.Status, "outcome": p.Filter.Outcome, "method": p.Filter.Method, "path": p.Filter.Path,
-		"since": p.Filter.Since, "team": p.Filter.Team, "before": before,
-	} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	return "/requests?" + q.Encode()
 }
 
 func (p *requestsPage) choices(teams map[string]string) choices {
@@ -223,7 +178,7 @@ type requestPage struct {
 	Sent       string
 	Team       string
 	Support    bool
-	What       string // the reason, in words
+	What       string // the diagnosis, or the reason in words
 	Mend       string
 	Verdict    string
 }
@@ -235,17 +190,22 @@ type missingPage struct {
 }
 
 func (v *visit) request() (answer, error) {
-	id, ok := requestID(strings.TrimPrefix(v.r.URL.Path, onePath))
-	if !ok {
+	id, err := latchkey.ParseRequestID(strings.TrimPrefix(v.r.URL.Path, onePath))
+	if err != nil {
 		return answer{}, latchkey.NotFound("request", "")
 	}
 	r, err := v.Records.Record(v.ctx(), id)
 	support := v.user.Role == latchkey.RoleSupport
 	var notKept *latchkey.NotKeptError
+	var waiting *latchkey.NotHandedInError
+	missing := func(why string) (answer, error) {
+		return answer{status: http.StatusNotFound, page: "missing", title: "No such request", data: missingPage{id, why}}, nil
+	}
 	switch {
 	case support && errors.As(err, &notKept): // to a team it would tell whether another's request is there
-		page := missingPage{id, "It may have been there all the same: " + notKept.Gap.String() + "."}
-		return answer{status: http.StatusNotFound, page: "missing", title: "No such request", data: page}, nil
+		return missing("It may have been there all the same: " + notKept.Gap.String() + ".")
+	case support && errors.As(err, &waiting):
+		return missing("It may yet come. " + handInWords(waiting))
 	case errors.Is(err, latchkey.ErrNotFound):
 	case err != nil:
 		return answer{}, err
@@ -257,7 +217,7 @@ func (v *visit) request() (answer, error) {
 		err = latchkey.ErrNotFound
 	}
 	if err != nil {
-		return answer{status: http.StatusNotFound, page: "missing", title: "No such request", data: missingPage{id, v.kept()}}, nil
+		return missing(v.kept())
 	}
 	teams, err := v.teamNames(support)
 	if err != nil {
@@ -267,7 +227,13 @@ func (v *visit) request() (answer, error) {
 	p := requestPage{
 		Record: r, When: v.moment(r.Time), ShownPath: cut(2000, r.Path), ShownAgent: cut(1000, r.UserAgent),
 		How: methodWords(r.Auth), Took: microseconds(r.DurationUS), Received: count(r.BytesIn, "byte"), Sent: count(r.BytesOut, "byte"),
-		Team: teamName(teams, r.TeamID), Support: support, What: what, Mend: mend, Verdict: verdictWords(&r),
+		Team: teamName(teams, r.TeamID), Support: support, Verdict: verdictWords(&r),
+	}
+	switch {
+	case r.Diagnosis != "": // it says how to mend it, too
+		p.What = cut(1000, r.Diagnosis)
+	case r.Outcome != latchkey.OutcomeAccepted || r.Reason != latchkey.ReasonOK:
+		p.What, p.Mend = what, mend
 	}
 	return answer{page: "request", title: "Request", data: p}, nil
 }
@@ -278,6 +244,15 @@ func (v *visit) kept() string {
 		return "Records are kept without limit on this server."
 	}
 	return "Records are kept for " + span(v.Keep) + "."
+}
+
+// handInWords says which nodes are waited for, and since when.
+func handInWords(e *latchkey.NotHandedInError) string {
+	var nodes []string
+	for _, h := range e.Nodes {
+		nodes = append(nodes, fmt.Sprintf("%s (nothing since %s)", cut(100, h.Node), h.Until.UTC().Format("2006-01-02 15:04:05 UTC")))
+	}
+	return "These nodes have not handed in their records: " + strings.Join(nodes, ", ") + "."
 }
 
 func verdictWords(r *latchkey.Record) string {
