@@ -343,6 +343,11 @@ func databaseDown(t *testing.T, f *cluster) {
 	if status, body := p.ops(t, "/readyz"); status != http.StatusOK {
 		t.Fatalf("/readyz says %d %s", status, body)
 	}
+	for _, line := range []string{`latchkey_database_connections{pool="leases",state="max"} `, `latchkey_nodes{state="answering"} 1`} {
+		if _, body := p.ops(t, "/metrics"); !strings.Contains(body, line) {
+			t.Errorf("the metrics of a cluster's node do not have %s", line)
+		}
+	}
 	f.server.Stop(t)
 	down := time.Now()
 	status, body := p.answer(t, key)

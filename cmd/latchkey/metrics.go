@@ -9,6 +9,7 @@ import (
 
 	"latchkey"
 	"latchkey/journal"
+	"latchkey/postgres"
 	"latchkey/replica"
 )
 
@@ -128,6 +129,14 @@ func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
 	for _, state := range nodeStates() {
 		if seen.err == nil {
 			gauge(out, "latchkey_nodes", "Nodes, by how they stand as it can be seen in the database.", float64(seen.nodes[state]), "state", state)
+		}
+	}
+	if pooled, ok := c.node.store.(interface{ Pools() []postgres.Pool }); ok {
+		for _, p := range pooled.Pools() {
+			const help = "Connections to the database, by what they are for; max is the most there can be."
+			gauge(out, "latchkey_database_connections", help, float64(p.InUse), "pool", p.Name, "state", "in use")
+			gauge(out, "latchkey_database_connections", help, float64(p.Idle), "pool", p.Name, "state", "idle")
+			gauge(out, "latchkey_database_connections", help, float64(p.Max), "pool", p.Name, "state", "max")
 		}
 	}
 	collectJournal(out, c.node.journal.Status())
