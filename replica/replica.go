@@ -235,7 +235,7 @@ func (r *Replica) apply(changes latchkey.Changes) {
 		if c.Kind == latchkey.KindAPISecret && c.Live() {
 			key, err := r.Sealer.TokenKey(&c)
 			if err != nil {
-				// This one secret is refused as a bad signature; all others work.
+				// For this one secret the node cannot tell; all others work.
 				r.logger().Error("an API secret cannot be opened", "credential_id", c.ID, "error", err)
 			}
 			found.Key = key
