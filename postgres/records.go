@@ -111,9 +111,6 @@ func itemsOf(records []latchkey.Record) ([]item, error) {
 // temporary table, which takes no lock that anybody else could wait for.
 const arriving = `CREATE TEMPORARY TABLE arriving (LIKE records) ON COMMIT DELETE ROWS`
 
-// arrivingKey is where a connection remembers that it has the table.
-const arrivingKey = "latchkey.arriving"
-
 // merge takes over what has arrived and was not there, and counts that. It is
 // one statement, and COMMIT goes out with it: a client that is stopped at any
 // point holds up nobody.
@@ -162,11 +159,8 @@ func (s *Store) appendItems(ctx context.Context, items []item) error {
 
 // stage begins a transaction, and copies records into "arriving".
 func stage(ctx context.Context, conn *pgx.Conn, items []item) error {
-	if known := conn.PgConn().CustomData(); known[arrivingKey] == nil {
-		if _, err := conn.Exec(ctx, arriving); err != nil {
-			return err
-		}
-		known[arrivingKey] = true
+	if err := once(ctx, conn, arriving); err != nil {
+		return err
 	}
 	if _, err := conn.Exec(ctx, `BEGIN`); err != nil {
 		return err
@@ -202,10 +196,18 @@ func scanRecord(row pgx.CollectableRow) (r latchkey.Record, err error) {
 
 // queryRecords returns the records that a WHERE selects.
 func (s *Store) queryRecords(ctx context.Context, where string, args ...any) ([]latchkey.Record, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fault("read records", err)
+	}
+	defer conn.Release()
+	if err := once(ctx, conn.Conn(), inOrder); err != nil {
+		return nil, fault("read records", err)
+	}
 	// The mode plans each statement for its arguments: only then does it touch
 	// no more than the partitions that they leave.
 	args = append([]any{pgx.QueryExecModeExec}, args...)
-	rows, err := s.pool.Query(ctx, `SELECT `+columnsOfRecords+` FROM records `+where, args...)
+	rows, err := conn.Query(ctx, `SELECT `+columnsOfRecords+` FROM records `+where, args...)
 	if err != nil {
 		return nil, fault("read records", err)
 	}
@@ -214,6 +216,24 @@ func (s *Store) queryRecords(ctx context.Context, where string, args ...any) ([]
 		return nil, fault("read records", err)
 	}
 	return list, nil
+}
+
+// inOrder keeps the planner from reading all that a query selects, and sorting
+// it, where an index has the order and a page is enough: it counts what is told
+// twice, by a hash and by a text, as twice as rare.
+const inOrder = `SET enable_bitmapscan = off`
+
+// once runs a statement, unless the connection remembers it.
+func once(ctx context.Context, conn *pgx.Conn, statement string) error {
+	known := conn.PgConn().CustomData()
+	if known[statement] != nil {
+		return nil
+	}
+	_, err := conn.Exec(ctx, statement)
+	if err == nil {
+		known[statement] = true
+	}
+	return err
 }
 
 // Record returns the record of a request ID, out of the one partition that it

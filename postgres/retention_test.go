@@ -125,9 +125,9 @@ func TestRetainWhileAppending(t *testing.T) {
 	for w := range 2 {
 		writers.Go(func() {
 			for i := range 10 {
-				batch := newTraffic(firstDay.AddDate(0, 0, 1).Add(time.Duration(2*i+w)*time.Minute), time.Second).batch(10)
+				batch := newTraffic(firstDay.AddDate(0, 0, 1).Add(time.Hour+time.Duration(2*i+w)*time.Minute), time.Second).batch(10)
 				if i%3 == 0 {
-					old := newTraffic(firstDay.Add(time.Duration(2*i+w)*time.Minute), time.Second).batch(3)
+					old := newTraffic(firstDay.Add(time.Hour+time.Duration(2*i+w)*time.Minute), time.Second).batch(3)
 					batch = append(batch, old...)
 				}
 				for {

@@ -1,0 +1,12 @@
+package postgres
+
+import (
+	"testing"
+
+	"latchkey"
+	"latchkey/storetest"
+)
+
+func TestHandIns(t *testing.T) {
+	storetest.HandIns(t, func(t *testing.T) (a, b latchkey.HandInStore) { return twoNodes(t) })
+}
