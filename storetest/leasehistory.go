@@ -256,6 +256,12 @@ func examRenewSnapshot(x *leaseExam) {
 	err := <-followed
 	x.rule(err == nil, "Renew reads one snapshot, taken after it began, and whoever follows it misses nothing: %v", err)
 	x.rule(renewals > 3, "the follower ran beside the writers: it renewed %d times", renewals)
+	for range 10 {
+		_, change := x.update(x.b, teams[0].id, func(now time.Time, h *latchkey.Holding) { _ = countUp(now, h) })
+		got := x.renew(x.one, latchkey.Renewal{ID: r.ID, Applied: latchkey.Position{Revision: m.at, ChangeID: m.changeID}})
+		x.must("apply", m.apply(got.Changes))
+		x.rule(m.at == change.Revision && m.changeID == change.ID, "Renew reads a snapshot that is taken after it began: it has revision %d, not %d", m.at, change.Revision)
+	}
 	all := x.changes(x.b, 0)
 	x.rule(m.at == all.Revision && m.changeID == all.ChangeID, "renewals lead to revision %d, not %d", all.Revision, m.at)
 	for _, c := range all.Credentials {
