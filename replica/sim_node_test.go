@@ -39,6 +39,7 @@ type node struct {
 	pausedUntil time.Time
 	pauseChance float64       // that it is paused at any point
 	pauseLength time.Duration // at most
+	turns       time.Duration // it counts those who wait for the end of a pause
 
 	drift     float64       // of CLOCK_BOOTTIME
 	bootBase  time.Duration // at the beginning of the simulation
@@ -71,20 +72,28 @@ func (p *process) pass() error {
 	if n.pauseChance > 0 && n.random.Float64() < n.pauseChance && !time.Now().Before(n.pausedUntil) && n.process == p {
 		n.pause(1 + time.Duration(n.random.Int64N(int64(n.pauseLength))))
 	}
-	w.mu.Unlock()
+	turn := time.Duration(0)
 	for {
-		if p.ctx.Err() != nil {
-			return errDead
-		}
-		w.mu.Lock()
 		rest := time.Until(n.pausedUntil)
+		if rest > 0 && turn == 0 {
+			// All go on at once, but always in the same order.
+			n.turns++
+			turn = n.turns
+		}
 		w.mu.Unlock()
-		if rest <= 0 {
+		switch {
+		case p.ctx.Err() != nil:
+			return errDead
+		case rest+turn <= 0:
 			return nil
 		}
 		select {
 		case <-p.ctx.Done():
-		case <-time.After(rest):
+		case <-time.After(rest + turn):
+		}
+		w.mu.Lock()
+		if time.Until(n.pausedUntil)+turn <= 0 {
+			turn = 0
 		}
 	}
 }
@@ -157,7 +166,8 @@ const (
 type trip struct {
 	delay [2]time.Duration
 	lost  [2]bool
-	hold  bool // TCP sends again what a partition swallowed
+	hold  bool          // TCP sends again what a partition swallowed
+	late  time.Duration // by how much its end is noticed late, so that no two things happen at one moment
 }
 
 func (n *node) trip() (t trip) {
@@ -166,6 +176,7 @@ func (n *node) trip() (t trip) {
 		t.lost[way] = n.loss > 0 && n.random.Float64() < n.loss
 	}
 	t.hold = n.random.IntN(2) == 0
+	t.late = 1 + time.Duration(n.random.IntN(20_000))
 	return t
 }
 
@@ -237,8 +248,10 @@ func call[T any](ctx context.Context, p *process, what string, do func(v *server
 	case a = <-answers:
 	case <-timeout.C:
 		a.err = errLost
+		time.Sleep(t.late)
 	case <-ctx.Done():
 		a.err = errors.Join(errLost, ctx.Err())
+		time.Sleep(t.late)
 	case <-p.ctx.Done():
 		return none, errDead
 	}

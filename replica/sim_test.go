@@ -26,6 +26,7 @@ func is(err, target error) bool { return errors.Is(err, target) }
 // proves nothing.
 type statistics struct {
 	schedules       int
+	opinions        int // of porcupine
 	outcomes        [4]int
 	changes, failed int
 	faults          map[string]int // schedules that had it
@@ -42,7 +43,7 @@ func (s *statistics) fault(name string) {
 
 func (s *statistics) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d schedules: %d changes, %d that failed or are unknown; %d verdicts:", s.schedules, s.changes, s.failed,
+	fmt.Fprintf(&b, "%d schedules, %d of them judged by porcupine, too: %d changes, %d that failed or are unknown; %d verdicts:", s.schedules, s.opinions, s.changes, s.failed,
 		s.outcomes[0]+s.outcomes[1]+s.outcomes[2]+s.outcomes[3])
 	for o, n := range s.outcomes {
 		fmt.Fprintf(&b, " %d %v", n, outcome(o))
@@ -61,6 +62,9 @@ var kinds = []string{
 	"healthy", "network", "network", "processes", "processes", "restarts", "clocks", "database", "database", "history", "stale", "everything", "everything",
 }
 
+// secondOpinions is of how many schedules one is judged by porcupine, too.
+const secondOpinions = 20
+
 // kindOf is the kind of schedule that a seed makes.
 func kindOf(seed uint64) string {
 	switch {
@@ -72,23 +76,38 @@ func kindOf(seed uint64) string {
 	return kinds[rand.New(rand.NewPCG(seed, 99)).IntN(len(kinds))]
 }
 
-// simulate plays one schedule, and returns the rules that it broke.
-func simulate(t *testing.T, seed uint64, s *statistics, sealer *latchkey.Sealer, dir string) (wrong []string) {
+// playSeed plays and judges one schedule.
+func playSeed(t *testing.T, seed uint64, s *statistics, sealer *latchkey.Sealer, dir string) (w *world) {
 	s.had = make(map[string]bool)
 	kind := kindOf(seed)
 	synctest.Test(t, func(t *testing.T) {
 		cryptotest.SetGlobalRandom(t, seed)
 		random := rand.New(rand.NewPCG(seed, 0))
-		w := newWorld(random, s, sealer, dir)
+		w = newWorld(random, s, sealer, dir)
 		p := w.draw(random, kind)
 		w.play(p, random)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.check()
-		wrong = w.wrong
 	})
 	s.schedules++
 	s.kinds[kind]++
+	return w
+}
+
+// simulate plays one schedule, and returns the rules that it broke.
+func simulate(t *testing.T, seed uint64, s *statistics, sealer *latchkey.Sealer, dir string) (wrong []string) {
+	w := playSeed(t, seed, s, sealer, dir)
+	wrong = w.wrong
+	if seed%secondOpinions == 0 {
+		legal, given := w.secondOpinion()
+		if given {
+			s.opinions++
+		}
+		if !legal && len(wrong) == 0 {
+			wrong = append(wrong, "porcupine finds the history not linearizable, and the simulation's own checker does not")
+		}
+	}
 	return wrong
 }
 
@@ -111,6 +130,45 @@ func historyDir(t *testing.T) string {
 		return dir
 	}
 	return t.TempDir()
+}
+
+// account is all that clients saw, and when.
+func (w *world) account() string {
+	var b strings.Builder
+	for _, op := range w.operations {
+		fmt.Fprintf(&b, "%d-%d %s took %v: %v, %v\n", op.began, op.returned, op.what, op.took, op.settled, op.err)
+	}
+	for _, v := range w.verdicts {
+		fmt.Fprintf(&b, "%d-%d %s at %s from %v to %v: %v\n", v.began, v.ended, v.credential.id, v.node.name, w.at(v.from), w.at(v.until), v.outcome)
+	}
+	return b.String()
+}
+
+// TestReplay plays schedules twice: a seed makes the same one again. What is
+// not drawn from the seed is the order in which the runtime runs goroutines
+// that are ready at the same moment; moments are to the nanosecond so that
+// there is mostly one.
+func TestReplay(t *testing.T) {
+	sealer, err := latchkey.CreateKeyset(filepath.Join(t.TempDir(), "keyset.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := historyDir(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const count = 40
+	same := 0
+	for seed := range uint64(count) {
+		s := &statistics{faults: make(map[string]int), kinds: make(map[string]int)}
+		first := playSeed(t, seed, s, sealer, dir).account()
+		if second := playSeed(t, seed, s, sealer, dir).account(); first == second {
+			same++
+		} else {
+			t.Logf("seed %d (%s) went another way", seed, kindOf(seed))
+		}
+	}
+	if t.Logf("%d of %d schedules went the same way again", same, count); same < count*9/10 {
+		t.Errorf("a seed makes the same schedule again: only %d of %d did", same, count)
+	}
 }
 
 // TestSimulation plays random schedules. LATCHKEY_SIM_SEED=n plays that one
