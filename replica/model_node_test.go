@@ -3,17 +3,7 @@ package replica_test
 // nodeSteps is what a node does, and what becomes of what it sent.
 func (w *modelWorld) nodeSteps(s *modelState, i int, emit func(modelStep, *modelState)) {
 	who, node := int8(i), s.node[i]
-	if node.phase != nodeDown || node.mem != 0 {
-		n := *s
-		n.node[i] = modelNode{msg: node.msg, excused: node.excused}
-		if w.failover != noFailover {
-			n.node[i].knew = node.knew
-			if w.on(ruleKnownFile) {
-				n.node[i].known = node.known
-			}
-		}
-		emit(modelStep{"n crashes, or leaves", who, -1}, &n)
-	}
+	w.crash(s, i, emit)
 	if node.msg != 0 {
 		w.acknowledge(s, i, emit)
 	}
@@ -65,6 +55,23 @@ func (w *modelWorld) nodeSteps(s *modelState, i int, emit func(modelStep, *model
 			emit(modelStep{"n registers, and has a lease", who, d}, &n)
 		}
 	}
+}
+
+// crash is the end of a process, whatever ended it.
+func (w *modelWorld) crash(s *modelState, i int, emit func(modelStep, *modelState)) {
+	node := s.node[i]
+	if node.phase == nodeDown && node.mem == 0 {
+		return
+	}
+	n := *s
+	n.node[i] = modelNode{msg: node.msg, excused: node.excused}
+	if w.failover != noFailover {
+		n.node[i].knew = node.knew
+		if w.on(ruleKnownFile) {
+			n.node[i].known = node.known
+		}
+	}
+	emit(modelStep{"n crashes, or leaves", int8(i), -1}, &n)
 }
 
 // joining is what a node does without a registration.

@@ -52,7 +52,7 @@ func (w *modelWorld) tick(s *modelState, emit func(modelStep, *modelState)) {
 		}
 	}
 	for j := range w.rollers {
-		if r := &n.roller[j]; r.phase != rollIdle {
+		if r := &n.roller[j]; r.phase != rollIdle && r.phase != rollWritten {
 			r.age = min(r.age+1, longest)
 		}
 	}
@@ -82,6 +82,9 @@ func (w *modelWorld) failOver(s *modelState, emit func(modelStep, *modelState)) 
 	}
 	for j := range w.rollers {
 		n.roller[j].durable = n.roller[j].phase >= rollCommitted
+		if n.roller[j].phase == rollWritten {
+			n.db[1].cur, n.fork = n.roller[j].rv, n.roller[j].rv.rev()
+		}
 	}
 	emit(modelStep{"the standby catches up", -1, -1}, &n)
 
@@ -99,6 +102,11 @@ func (w *modelWorld) wrote(n *modelState, d int8) {
 }
 
 func (w *modelWorld) ghostSteps(s *modelState, emit func(modelStep, *modelState)) {
+	if s.ghost.phase == 0 && s.promoted && w.failover == laggingFailover && w.on(ruleGhost) && w.on(ruleFreshList) {
+		n := *s
+		n.ghost.phase = 1
+		emit(modelStep{"a list marks the timeline", -1, 1}, &n)
+	}
 	if s.ghost.phase != 1 {
 		return
 	}
@@ -160,32 +168,19 @@ func (w *modelWorld) reaperSteps(s *modelState, i int, emit func(modelStep, *mod
 
 func (w *modelWorld) rollerSteps(s *modelState, j int, emit func(modelStep, *modelState)) {
 	who, r := int8(j), s.roller[j]
-	if r.phase != rollIdle {
+	if r.phase != rollIdle && (r.phase != rollWritten || s.promoted) {
 		n := *s
 		n.roller[j] = modelRoller{}
 		emit(modelStep{"r dies, or gives up", who, -1}, &n)
 	}
 	switch r.phase {
 	case rollIdle, rollSent:
-		if r.phase == rollIdle && !w.on(ruleWaitFrom) {
+		w.change(s, j, emit)
+	case rollWritten:
+		if !s.promoted {
 			n := *s
-			n.roller[j] = modelRoller{phase: rollSent}
-			emit(modelStep{"r sends a change", who, -1}, &n)
-			return
-		}
-		for _, d := range w.reachable(s) {
-			n := *s
-			cur := modelPos(s.db[d].cur.rev()+1)<<1 | modelPos(d)
-			if w.failover != noFailover && cur.rev() > w.commits+[2]uint8{1, s.fork}[d] {
-				continue
-			}
-			n.db[d].cur = cur
-			w.wrote(&n, d)
-			n.roller[j] = modelRoller{phase: rollCommitted, age: r.age, rv: cur, durable: d == 1}
-			if w.failover == noFailover {
-				n.roller[j].phase = rollConfirmed
-			}
-			emit(modelStep{"r commits a change", who, d}, &n)
+			n.db[0].cur, n.roller[j].phase = r.rv, rollCommitted
+			emit(modelStep{"r commits it: it is visible", who, 0}, &n)
 		}
 	case rollCommitted:
 		if w.confirmable(r.durable) {
@@ -212,6 +207,39 @@ func (w *modelWorld) rollerSteps(s *modelState, j int, emit func(modelStep, *mod
 		}
 	case rollWaiting:
 		w.waiting(s, j, emit)
+	}
+}
+
+// change is the commit of a roll.
+func (w *modelWorld) change(s *modelState, j int, emit func(modelStep, *modelState)) {
+	who, r := int8(j), s.roller[j]
+	if r.phase == rollIdle && !w.on(ruleWaitFrom) {
+		n := *s
+		n.roller[j] = modelRoller{phase: rollSent}
+		emit(modelStep{"r sends a change", who, -1}, &n)
+		return
+	}
+	for _, d := range w.reachable(s) {
+		n := *s
+		cur := modelPos(s.db[d].cur.rev()+1)<<1 | modelPos(d)
+		if w.failover != noFailover && cur.rev() > w.commits+[2]uint8{1, s.fork}[d] {
+			continue
+		}
+		if w.early && d == 0 {
+			if s.roller[0].phase == rollWritten || s.roller[1].phase == rollWritten {
+				continue // it holds the counter's row
+			}
+			n.roller[j] = modelRoller{phase: rollWritten, rv: cur}
+			emit(modelStep{"r writes a change into the log", who, d}, &n)
+			continue
+		}
+		n.db[d].cur = cur
+		w.wrote(&n, d)
+		n.roller[j] = modelRoller{phase: rollCommitted, age: r.age, rv: cur, durable: d == 1}
+		if w.failover == noFailover {
+			n.roller[j].phase = rollConfirmed
+		}
+		emit(modelStep{"r commits a change", who, d}, &n)
 	}
 }
 
@@ -251,10 +279,26 @@ func (w *modelWorld) waiting(s *modelState, j int, emit func(modelStep, *modelSt
 				emit(modelStep{"r reaps a node that did not confirm", who, d}, &n)
 			}
 		}
+		if over && w.on(ruleFreshList) {
+			over = w.nobodyLeft(s, r, d)
+		}
 		if over || !w.on(ruleWait) {
 			w.returns(s, j, d, emit)
 		}
 	}
+}
+
+// nobodyLeft says whether a list as it is now has nobody to be waited for.
+func (w *modelWorld) nobodyLeft(s *modelState, r modelRoller, d int8) bool {
+	for i, row := range s.db[d].rows[:w.nodes] {
+		if row.present && row.applied < r.rv.rev() && r.age < w.rollWait(i) {
+			return false
+		}
+	}
+	if w.failover != laggingFailover || d == 0 || !w.on(ruleGhost) {
+		return true
+	}
+	return s.ghost.phase == 2 || s.ghost.phase == 1 && r.age >= w.longest()
 }
 
 // returns is the end of a roll, after a last look at a database.

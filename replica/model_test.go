@@ -40,6 +40,7 @@ const (
 	ruleLastLook     // a roll returns after a last look there
 	ruleRenewalID    // a renewal is known by a random ID, not by a count
 	ruleOneBase      // an answer counts only if it begins where memory stands, or ends there
+	ruleFreshList    // whom a change waits for is who is on the list now, of a timeline that is marked
 	ruleGhost        // a promoted database waits for the registrations that it may have lost
 
 	ruleFence // an assumption: asynchronous, the old primary is dead when its standby is promoted
@@ -66,6 +67,7 @@ type modelWorld struct {
 	failover modelFailover
 	commits  uint8 // with a failover, at most so many changes in each database
 	bulk     bool  // memory may be filled before the registration
+	early    bool  // a change may be in the log, and at the standby, before it is visible at the primary
 	overlap  bool  // another renewal may be sent before the answer to the last has come
 	off      modelRule
 }
@@ -99,6 +101,7 @@ const (
 	rollCommitted            // not confirmed
 	rollConfirmed
 	rollWaiting
+	rollWritten // in the log, and not visible yet
 )
 
 // A modelAnswer is on its way beside that of a renewal that was sent later.

@@ -20,12 +20,14 @@ var (
 	modelBulk    = modelWorld{name: "one node, bulk load, renewals that overlap", nodes: 1, lease: [3]uint8{2}, rollers: 1, bulk: true, overlap: true}
 	modelSync    = modelWorld{name: "synchronous standby, old primary alive", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: syncFailover, commits: 1, bulk: true}
 	modelLagging = modelWorld{name: "lagging standby", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: laggingFailover, commits: 1}
+	modelEarly   = modelWorld{name: "lagging standby, changes in the log before they are visible", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: laggingFailover, commits: 1, early: true}
 	modelLate    = modelWorld{name: "lagging standby, renewals that overlap", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: laggingFailover, commits: 1, overlap: true}
 )
 
 // The largest worlds, for LATCHKEY_MODEL=full.
 var modelFull = []modelWorld{
 	modelLate,
+	modelEarly,
 	{name: "one node, lease 3, two rollers, drift, bulk load, renewals that overlap", nodes: 1, lease: [3]uint8{3}, rollers: 2, drift: 1, margin: 1, bulk: true, overlap: true},
 	{name: "two nodes, leases 1 and 2, two rollers", nodes: 2, lease: [3]uint8{1, 2}, rollers: 2},
 	{name: "three nodes, one roller", nodes: 3, lease: [3]uint8{1, 1, 1}, rollers: 1},
@@ -90,6 +92,7 @@ var modelNeeded = []struct {
 	{"ghost", ruleGhost, modelLagging, "without a change that returned", false},
 	{"lastlook", ruleLastLook, modelLagging, "had lost", false},
 	{"onebase", ruleOneBase, modelLate, "gone back", true},
+	{"freshlist", ruleFreshList, modelEarly, "without a change that returned", true},
 	{"fence", ruleFence, modelLagging, "had lost", false},
 }
 
@@ -122,8 +125,8 @@ func TestModelNeedsNoMore(t *testing.T) {
 		t.Skip("this world is explored without -race and -short")
 	}
 	w := modelSync
-	w.bulk = false
-	w.off = ruleHistory | ruleAckHistory | ruleKnownFile | ruleGhost | ruleLastLook | ruleOneBase
+	w.bulk, w.early = false, true
+	w.off = ruleHistory | ruleAckHistory | ruleKnownFile | ruleGhost | ruleLastLook | ruleOneBase | ruleFreshList
 	r := w.explore(20_000_000, modelLimit)
 	t.Log(r)
 	if r.broken != "" || !r.whole {
@@ -134,7 +137,7 @@ func TestModelNeedsNoMore(t *testing.T) {
 // A state must come back from its code as it went in, or the exploration is of
 // another protocol.
 func TestModelCode(t *testing.T) {
-	for _, w := range append([]modelWorld{modelOne, modelTwo, modelStale, modelBulk, modelSync, modelLate}, modelFull...) {
+	for _, w := range append([]modelWorld{modelOne, modelTwo, modelStale, modelBulk, modelSync, modelLate, modelEarly}, modelFull...) {
 		first := w.start()
 		w.canonical(&first)
 		level := []modelState{first}
