@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"latchkey/postgres/postgrestest"
 )
 
 // A step is a command of a session, and the output that the page shows.
@@ -76,6 +78,8 @@ type shell struct {
 	ports  map[string]string // by the port that the page shows
 	shown  map[string]string // the other way round
 	jobs   int
+
+	aliases [][2]string // what a page shows, and what is in its place
 }
 
 // prelude makes bash like the one that a reader has: curl is quiet where it
@@ -159,10 +163,17 @@ func (s *shell) port(shown string) string {
 var address = regexp.MustCompile(`(127\.0\.0\.1:|localhost:)(\d{4})\b`)
 
 func (s *shell) realPorts(text string) string {
-	return address.ReplaceAllStringFunc(text, func(a string) string { return a[:len(a)-4] + s.port(a[len(a)-4:]) })
+	text = address.ReplaceAllStringFunc(text, func(a string) string { return a[:len(a)-4] + s.port(a[len(a)-4:]) })
+	for _, alias := range s.aliases {
+		text = strings.ReplaceAll(text, alias[0], alias[1])
+	}
+	return text
 }
 
 func (s *shell) shownPorts(text string) string {
+	for _, alias := range s.aliases {
+		text = strings.ReplaceAll(text, alias[1], alias[0])
+	}
 	return address.ReplaceAllStringFunc(text, func(a string) string {
 		if shown, ok := s.shown[a[len(a)-4:]]; ok {
 			return a[:len(a)-4] + shown
@@ -283,11 +294,25 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// database starts a PostgreSQL in the place of the one that a page speaks of.
+func database(t *testing.T) [][2]string {
+	t.Helper()
+	server := postgrestest.Start(t)
+	name := server.NewDatabase(t)
+	return [][2]string{
+		{"postgres://latchkey:PASSWORD@db.example.com/latchkey", server.TCP(name)},
+		{"db.example.com:5432/latchkey", server.Address() + "/" + name},
+	}
+}
+
 // play runs the steps of a page.
 func (p *page) play(t *testing.T, steps []step) {
 	t.Helper()
 	s, tr := newShell(t), newTranslation()
 	p.prepare(t, s.dir)
+	if p.path == "cluster.md" {
+		s.aliases = database(t)
+	}
 	outputs := make([]string, len(steps))
 	for i, step := range steps {
 		outputs[i] = step.shown
