@@ -140,7 +140,7 @@ func (w *world) alarmed() bool {
 }
 
 // verify asks a node whether a credential holds, as a request that arrives now.
-func (w *world) verify(n *node, c *credential, random *rand.Rand) {
+func (w *world) verify(n *node, c *credential) {
 	w.mu.Lock()
 	p := n.process
 	if p == nil || !p.joined || c == nil {
@@ -149,7 +149,7 @@ func (w *world) verify(n *node, c *credential, random *rand.Rand) {
 	}
 	before := n.weather()
 	v := &verdict{node: n, credential: c, began: w.tick(), from: time.Now()}
-	field := c.field(random)
+	field := c.field(n.random)
 	w.mu.Unlock()
 
 	if p.pass() != nil {
@@ -201,12 +201,12 @@ func judge(err error) outcome {
 }
 
 // verifyLater asks in a request of its own.
-func (w *world) verifyLater(n *node, c *credential, random *rand.Rand) {
-	w.running.Go(func() { w.verify(n, c, random) })
+func (w *world) verifyLater(n *node, c *credential) {
+	w.running.Go(func() { w.verify(n, c) })
 }
 
 // probe asks all nodes at once for what a change has ended and begun.
-func (w *world) probe(op *operation, random *rand.Rand) {
+func (w *world) probe(op *operation) {
 	w.mu.Lock()
 	var ask []*credential
 	for _, f := range op.effects {
@@ -220,7 +220,7 @@ func (w *world) probe(op *operation, random *rand.Rand) {
 	w.mu.Unlock()
 	for _, n := range nodes {
 		for _, c := range ask {
-			w.verifyLater(n, c, n.random)
+			w.verifyLater(n, c)
 		}
 	}
 }
@@ -304,7 +304,7 @@ func (w *world) changeSomething(n *node, random *rand.Rand) {
 			_, s, err := p.keyring.DisableTeam(ctx, team, tester)
 			return s, err
 		})
-		w.probe(op, random)
+		w.probe(op)
 		op = p.operate("enable", func(ctx context.Context) (latchkey.Settlement, error) {
 			_, s, err := p.keyring.EnableTeam(ctx, team, tester)
 			return s, err
@@ -314,7 +314,7 @@ func (w *world) changeSomething(n *node, random *rand.Rand) {
 	default:
 		op = w.roll(p, team, 0)
 	}
-	w.probe(op, random)
+	w.probe(op)
 }
 
 func (w *world) roll(p *process, team string, overlap time.Duration) *operation {

@@ -106,9 +106,10 @@ var (
 		}
 		n.closing = true
 		n.trouble()
+		away := span(random, n.lease)
 		w.running.Go(func() {
 			n.close()
-			time.Sleep(span(random, n.lease))
+			time.Sleep(away)
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			n.closing = false
@@ -328,6 +329,11 @@ func (w *world) play(p plan, random *rand.Rand) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	w.mu.Lock()
+	changers := make([]*rand.Rand, p.changers)
+	for i := range changers {
+		changers[i] = rand.New(rand.NewPCG(random.Uint64(), 1))
+	}
+	own, faults := rand.New(rand.NewPCG(random.Uint64(), 2)), rand.New(rand.NewPCG(random.Uint64(), 3))
 	for _, n := range w.nodes {
 		n.start()
 	}
@@ -341,30 +347,30 @@ func (w *world) play(p plan, random *rand.Rand) {
 		}
 		w.mu.Unlock()
 	}
-	for range p.changers {
-		own := rand.New(rand.NewPCG(random.Uint64(), 1))
+	for _, own := range changers {
 		w.running.Go(func() {
 			for pause(ctx, span(own, p.pace)+p.pace/10) {
 				w.changeSomething(w.nodes[own.IntN(len(w.nodes))], own)
 			}
 		})
 	}
-	own := rand.New(rand.NewPCG(random.Uint64(), 2))
 	w.running.Go(func() {
 		for pause(ctx, 1+time.Duration(own.Int64N(int64(p.pace/4)))) {
 			w.mu.Lock()
 			c := w.pick(own)
 			w.mu.Unlock()
-			w.verifyLater(w.nodes[own.IntN(len(w.nodes))], c, own)
+			w.verifyLater(w.nodes[own.IntN(len(w.nodes))], c)
 		}
 	})
-	faults := rand.New(rand.NewPCG(random.Uint64(), 3))
 	for end := time.Now().Add(p.length); time.Now().Before(end); {
 		if len(p.faults) == 0 {
 			time.Sleep(p.length)
 			break
 		}
-		time.Sleep(1 + time.Duration(faults.Int64N(int64(p.every))))
+		w.mu.Lock()
+		next := 1 + time.Duration(faults.Int64N(int64(p.every)))
+		w.mu.Unlock()
+		time.Sleep(next)
 		w.mu.Lock()
 		f := p.faults[faults.IntN(len(p.faults))]
 		if f.name != "" {
@@ -411,7 +417,6 @@ func (w *world) end() {
 	w.mu.Lock()
 	truth := w.primary.seen
 	w.mu.Unlock()
-	random := rand.New(rand.NewPCG(0, 0))
 	for _, n := range w.nodes {
 		w.mu.Lock()
 		known := w.known[max(0, len(w.known)-8):]
@@ -420,7 +425,7 @@ func (w *world) end() {
 		}
 		w.mu.Unlock()
 		for _, c := range known {
-			w.verify(n, c, random)
+			w.verify(n, c)
 			w.mu.Lock()
 			v := w.verdicts[len(w.verdicts)-1]
 			alive := truth.accepted(c.team)[c.id]
