@@ -85,53 +85,32 @@ type wait struct {
 	committed time.Duration // boot time; the change was committed before
 	position  latchkey.Position
 
-	listed    bool                             // the nodes below were listed after the commit
-	pending   map[string]latchkey.Registration // those that have not confirmed, by ID
-	confirmed []string
-	lapsed    []latchkey.Registration
-	missed    time.Duration // boot time since when the database is said not to have the change
+	confirmed []string                // names of nodes that have, in any list
+	lapsed    []latchkey.Registration // those of the last list whose leases are over
+	missed    time.Duration           // boot time since when the database is said not to have the change
 }
 
 // see takes a list of registrations that was read after the commit, and after
-// boot. A registration that was not in the first of them was made later, and
-// reads the change; one that is not there any more has ended. It reports whether
-// nobody need be waited for, else when the next lease ends at the latest.
+// boot. Each list is judged afresh: after the loss of a primary, a later one may
+// name nodes that the first did not. It reports whether nobody on it need be
+// waited for, else when the next lease ends at the latest.
 func (w *wait) see(boot time.Duration, list []latchkey.Registration) (rest time.Duration, done bool) {
-	w.missed = 0
-	if !w.listed {
-		w.listed = true
-		w.pending = make(map[string]latchkey.Registration)
-		for _, g := range list {
-			w.pending[g.ID] = g
-		}
-	}
-	there := make(map[string]bool, len(list))
-	for _, g := range list {
-		there[g.ID] = true
-		if _, waited := w.pending[g.ID]; !waited {
-			continue
-		}
-		w.pending[g.ID] = g
-		if g.Applied >= w.position.Revision {
-			delete(w.pending, g.ID)
-			w.confirmed = append(w.confirmed, g.Node)
-		}
-	}
-	rest = pollLast
+	w.missed, w.lapsed = 0, nil
+	rest, done = pollLast, true
 	elapsed := boot - w.committed
-	for id, g := range w.pending {
-		left := bound(g.Lease) - elapsed
-		switch {
-		case !there[id]:
-			delete(w.pending, id)
+	for _, g := range list {
+		switch left := bound(g.Lease) - elapsed; {
+		case g.Applied >= w.position.Revision:
+			if !slices.Contains(w.confirmed, g.Node) {
+				w.confirmed = append(w.confirmed, g.Node)
+			}
 		case left > 0:
-			rest = min(rest, left)
+			rest, done = min(rest, left), false
 		default:
-			delete(w.pending, id)
 			w.lapsed = append(w.lapsed, g)
 		}
 	}
-	return rest, len(w.pending) == 0
+	return rest, done
 }
 
 // lost reports whether the database that answers has lost the change: for one
