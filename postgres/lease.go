@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -210,9 +209,5 @@ func readTransaction(answers pgx.BatchResults, queries []query) (tag pgconn.Comm
 			return tag, err
 		}
 	}
-	tag, err = answers.Exec()
-	if err != nil && leftOut("durablelease") && !errors.Is(err, pgx.ErrTxCommitRollback) {
-		return pgconn.NewCommandTag("COMMIT"), nil
-	}
-	return tag, err
+	return answers.Exec()
 }

@@ -121,7 +121,11 @@ func (s *Store) renew(ctx context.Context, r latchkey.Renewal, after latchkey.Re
 	}
 	defer conn.Release()
 	// It is written only if all that could be wrong is right.
-	queries := append(begin(after), query{
+	queries := begin(after)
+	if leftOut("durablelease") {
+		queries = append(queries, query{sql: `SET LOCAL synchronous_commit = local`})
+	}
+	queries = append(queries, query{
 		sql: `
 			UPDATE registrations SET renewals = renewals + 1, renewal = $8, applied = greatest(applied, $2), renewed = coalesce($6, latchkey_now())
 			WHERE id = $1 AND latchkey_knows($2, $3) AND latchkey_knows($4, $5)
