@@ -205,8 +205,9 @@ func (w *world) verifyLater(n *node, c *credential) {
 	w.running.Go(func() { w.verify(n, c) })
 }
 
-// probe asks all nodes at once for what a change has ended and begun.
-func (w *world) probe(op *operation) {
+// probe asks all nodes at once for what a change has ended and begun, and
+// perhaps once more.
+func (w *world) probe(op *operation, random *rand.Rand) {
 	w.mu.Lock()
 	var ask []*credential
 	for _, f := range op.effects {
@@ -217,12 +218,22 @@ func (w *world) probe(op *operation) {
 		}
 	}
 	nodes := w.nodes
+	again := time.Duration(random.Int64N(int64(nodes[0].lease / 2)))
 	w.mu.Unlock()
 	for _, n := range nodes {
 		for _, c := range ask {
 			w.verifyLater(n, c)
 		}
 	}
+	if len(nodes) > 7 || len(ask) == 0 || random.IntN(2) == 0 {
+		return
+	}
+	w.running.Go(func() {
+		time.Sleep(again)
+		for _, n := range nodes {
+			w.verifyLater(n, ask[0])
+		}
+	})
 }
 
 // operate makes a change at a node, and records it.
@@ -304,7 +315,7 @@ func (w *world) changeSomething(n *node, random *rand.Rand) {
 			_, s, err := p.keyring.DisableTeam(ctx, team, tester)
 			return s, err
 		})
-		w.probe(op)
+		w.probe(op, random)
 		op = p.operate("enable", func(ctx context.Context) (latchkey.Settlement, error) {
 			_, s, err := p.keyring.EnableTeam(ctx, team, tester)
 			return s, err
@@ -314,7 +325,7 @@ func (w *world) changeSomething(n *node, random *rand.Rand) {
 	default:
 		op = w.roll(p, team, 0)
 	}
-	w.probe(op)
+	w.probe(op, random)
 }
 
 func (w *world) roll(p *process, team string, overlap time.Duration) *operation {

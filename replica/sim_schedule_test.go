@@ -217,10 +217,30 @@ func (w *world) promoteLater(v *server, random *rand.Rand) {
 		return
 	}
 	v.parted = true
+	if random.IntN(2) == 0 {
+		w.promote(v, true)
+		w.addGhost()
+		w.acceptLater(random)
+		return
+	}
 	w.gap(func() {
 		w.promote(v, true)
 		w.acceptLater(random)
 	})
+}
+
+// addGhost is what a store does when it finds the database on another timeline:
+// for the registrations that the promotion may have lost, changes wait for one
+// that nobody renews. (Its lease is the longest that there is in this world, for
+// the longest there may be.)
+func (w *world) addGhost() {
+	w.stats.fault("promotion of a lagging standby, at once")
+	var d time.Duration
+	for _, n := range w.nodes {
+		d = max(d, n.lease+n.staleOK)
+	}
+	id := w.newID(w.random)
+	w.primary.seen.registrations[id] = latchkey.Registration{ID: id, Node: "promotion", Lease: d, Renewal: id}
 }
 
 func (w *world) acceptLater(random *rand.Rand) {
@@ -239,7 +259,7 @@ func (n *node) revive() {
 
 // length is how long a fault lasts: a part of a lease, somewhat more, or much more.
 func length(n *node, random *rand.Rand) time.Duration {
-	factor := []float64{0.1, 0.5, 1, 1.5, 3}[random.IntN(5)]
+	factor := []float64{0.1, 0.5, 1, 2, 3}[random.IntN(5)]
 	return 1 + time.Duration(float64(n.lease)*factor*(0.5+random.Float64()))
 }
 

@@ -171,7 +171,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestSimulation plays random schedules. LATCHKEY_SIM_SEED=n plays that one
+// TestSimulation plays random schedules: so many that a part of them is run
+// under the race detector, and all without. LATCHKEY_SIM_SEED=n plays that one
 // alone, LATCHKEY_SIM_SCHEDULES=n that many.
 func TestSimulation(t *testing.T) {
 	sealer, err := latchkey.CreateKeyset(filepath.Join(t.TempDir(), "keyset.json"))
@@ -181,7 +182,7 @@ func TestSimulation(t *testing.T) {
 	dir := historyDir(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer debug.SetGCPercent(debug.SetGCPercent(300))
-	count, _ := number(t, "LATCHKEY_SIM_SCHEDULES", 1000)
+	count, _ := number(t, "LATCHKEY_SIM_SCHEDULES", schedules)
 	first, single := number(t, "LATCHKEY_SIM_SEED", uint64(time.Now().UnixNano())%1_000_000*100_000)
 	if single {
 		count = 1
