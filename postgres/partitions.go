@@ -32,12 +32,11 @@ const microsPerDay = int64(24 * time.Hour / time.Microsecond)
 // lastDay is the last whose partition has a name of eight digits.
 var lastDay = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC).UnixMicro() / microsPerDay
 
-// An archive is what a store remembers of the records in the database. Both are
-// true for ever, but that another node may drop a partition.
+// An archive is what a store remembers of the days in the database. It may be
+// mistaken: another node drops them, too.
 type archive struct {
-	mu        sync.Mutex
-	days      map[int64]bool // they have a partition
-	lead, lag int64          // the span is at least this
+	mu   sync.Mutex
+	days map[int64]bool // they have a partition
 }
 
 func (a *archive) has(day int64) bool {
@@ -61,19 +60,6 @@ func (a *archive) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	clear(a.days)
-}
-
-// spans reports whether the span is known to be so large.
-func (a *archive) spans(lead, lag int64) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return lead <= a.lead && lag <= a.lag
-}
-
-func (a *archive) span(lead, lag int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.lead, a.lag = max(a.lead, lead), max(a.lag, lag)
 }
 
 // dayOf returns the number of the day of an ID: days since 1970.

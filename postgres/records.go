@@ -46,9 +46,6 @@ func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) er
 	if err != nil || len(items) == 0 {
 		return err
 	}
-	if err := s.moveSpan(ctx, items); err != nil {
-		return err
-	}
 	for try := 1; ; try++ {
 		if err := s.ensureDays(ctx, items); err != nil {
 			return err
@@ -144,7 +141,9 @@ func (s *Store) appendItems(ctx context.Context, items []item) error {
 		return err
 	}
 	takeWarning(conn)
+	lead, lag := spanOf(items)
 	b := &pgx.Batch{}
+	b.Queue(moveSpan, lead, lag)
 	b.Queue(merge)
 	b.Queue(`COMMIT`)
 	if err := conn.SendBatch(ctx, b).Close(); err != nil {
@@ -277,23 +276,19 @@ func (s *Store) LastUsed(ctx context.Context, credentialIDs []string) (map[strin
 	return used, nil
 }
 
-// moveSpan keeps the promise of the table "record_span".
-func (s *Store) moveSpan(ctx context.Context, items []item) error {
-	var lead, lag int64
+// moveSpan keeps the promise of the table "record_span". It writes nothing where
+// the promise is kept already.
+const moveSpan = `
+	UPDATE record_span SET lead = greatest(lead, $1), lag = greatest(lag, $2) WHERE lead < $1 OR lag < $2`
+
+// spanOf returns how far times are ahead of the times in their IDs, at most, and
+// how far behind.
+func spanOf(items []item) (lead, lag int64) {
 	for _, i := range items {
 		ahead := i.us - idMillis(i.id)*1000
 		lead, lag = max(lead, ahead), max(lag, -ahead)
 	}
-	if s.archive.spans(lead, lag) {
-		return nil
-	}
-	err := s.pool.QueryRow(ctx, `
-		UPDATE record_span SET lead = greatest(lead, $1), lag = greatest(lag, $2) RETURNING lead, lag`, lead, lag).Scan(&lead, &lag)
-	if err != nil {
-		return fault("write span", err)
-	}
-	s.archive.span(lead, lag)
-	return nil
+	return lead, lag
 }
 
 // idMillis is the time in a UUIDv7: the first 48 bits, unix ms (RFC 9562,

@@ -55,7 +55,8 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 }
 
 // Retain drops the partitions of days that r does not keep, and gaps as old.
-// Nobody who reads or writes records waits for it.
+// Nobody who reads or writes records waits for it. A day that somebody reads for
+// long, or that another node is about to drop, goes the next time.
 func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	var horizon int64 // the oldest is all before
 	err := s.change(ctx, func(tx pgx.Tx) error {
@@ -77,13 +78,21 @@ func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	if err != nil {
 		return err
 	}
-	if err := s.dropOld(ctx, r, horizon); err != nil {
+	err = s.dropOld(ctx, r, horizon)
+	if code := state(err); ctx.Err() == nil && (code == stateLocked || code == stateCanceled) {
+		s.logger.Info("old records are removed the next time: somebody holds them", "error", err)
+		return nil
+	}
+	if err != nil {
 		return fault("remove old records", err)
 	}
 	return nil
 }
 
 const (
+	stateLocked   = "55P03" // lock_not_available
+	stateCanceled = "57014" // query_canceled
+
 	// dropWait is how long the removal of a day waits for those who have begun
 	// to read it, before it is put off to the next time.
 	dropWait = "SET lock_timeout = '5s'; SET statement_timeout = '30s'"

@@ -53,7 +53,7 @@ type Store struct {
 	queue queue
 	teams locks // see UpdateTeam
 
-	archive  archive    // what is known of records
+	archive  archive    // what is known of days of records
 	managing sync.Mutex // held by the one call of this process that alters users
 }
 

@@ -40,8 +40,8 @@ CREATE INDEX records_trace ON records (hashtextextended(trace_id, 0)) WHERE trac
 CREATE INDEX records_client_ip ON records (hashtextextended(client_ip, 0)) WHERE client_ip <> '';
 
 -- How far a record's time is ahead of the time in its ID, at most, and how far
--- behind: it turns times into bounds of IDs. It is moved before a record is
--- written that needs it.
+-- behind: it turns times into bounds of IDs. It is moved with the record that
+-- needs it.
 CREATE TABLE record_span (
 	one  integer PRIMARY KEY CHECK (one = 1),
 	lead bigint  NOT NULL,
