@@ -24,6 +24,7 @@ var forms = []form{
 	{`lk_…`, `lk_[0-9A-Za-z]{38}`, false, true, 0},
 	{`eyJ[0-9A-Za-z_.-]*…|eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+`, `eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+`, false, true, 3},
 	{`(?:team|key)_[0-9A-Za-z]{22}`, `(?:team|key)_[0-9A-Za-z]{22}`, true, false, 0},
+	{`unknown_[0-9a-f]{24}`, `unknown(?:_[0-9a-f]{24})?`, false, false, 0},
 	{`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`, `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`, true, false, 0},
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z`, `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z`, false, false, 0},
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, false, false, 0},
