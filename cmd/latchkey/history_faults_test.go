@@ -22,6 +22,7 @@ type fault struct {
 func faults() []fault {
 	list := []fault{
 		{"kill -9 of a node", killNode},
+		{"start of a node on a slow wire", startSlowly},
 		{"SIGSTOP of a node for 0.5 × lease", stopNode(0.5)},
 		{"SIGSTOP of a node for 1.5 × lease", stopNode(1.5)},
 		{"SIGSTOP of a node for 10 × lease", stopNode(10)},
@@ -55,6 +56,14 @@ func killNode(h *history, victim *member) bool {
 	time.Sleep(h.between(0, h.lease/2))
 	victim.kill()
 	time.Sleep(h.between(0, h.lease*3/2))
+	return h.restart(victim)
+}
+
+// startSlowly lets much be rolled between what a node does when it starts.
+func startSlowly(h *history, victim *member) bool {
+	victim.kill()
+	victim.wire.set(weather{delay: h.lease / 8}) // each way
+	defer victim.wire.set(weather{})
 	return h.restart(victim)
 }
 

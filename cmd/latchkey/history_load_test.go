@@ -173,10 +173,14 @@ func (h *history) keepRolling(ctx context.Context, team *atomic.Pointer[ledger],
 		if favor := h.favor.Load(); favor != nil && rnd.IntN(3) > 0 {
 			n = favor
 		}
-		if is := h.roll(ctx, team.Load(), n); is != accepted && alone && ctx.Err() == nil {
+		is := h.roll(ctx, team.Load(), n)
+		if is != accepted && alone && ctx.Err() == nil {
 			h.resolve(ctx, team)
 		}
 		h.gate.RUnlock()
+		if is != accepted {
+			time.Sleep(h.lease / 10)
+		}
 		time.Sleep(time.Duration(rnd.Int64N(int64(4*h.pace + time.Millisecond))))
 	}
 }
