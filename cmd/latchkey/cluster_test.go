@@ -327,7 +327,7 @@ func anotherHistory(t *testing.T, f *cluster) {
 	if _, body := p.ops(t, "/readyz"); !strings.Contains(body, "another_history") {
 		t.Errorf("/readyz says %s", body)
 	}
-	f.must(t, "first", "database", "accept")
+	f.must(t, "nowhere", "database", "accept", "--yes") // straight to the database
 	waitFor(t, "the node to answer again", func() bool { return p.status(t, "Bearer "+before) != http.StatusServiceUnavailable })
 	if status, body := p.ops(t, "/readyz"); status != http.StatusOK {
 		t.Errorf("/readyz says %d %s", status, body)

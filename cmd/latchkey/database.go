@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"net"
 	"net/url"
 	"strings"
 
@@ -26,7 +27,7 @@ func (d database) String() string {
 	host := cmp.Or(u.Query().Get("host"), u.Hostname(), "localhost")
 	port := cmp.Or(u.Query().Get("port"), u.Port(), "5432")
 	name := cmp.Or(u.Query().Get("dbname"), strings.Trim(u.Path, "/"), "of its user")
-	return host + ":" + port + "/" + name
+	return net.JoinHostPort(host, port) + "/" + name
 }
 
 // checkDatabase refuses what is no URL, and a password that others can read in
