@@ -128,28 +128,13 @@ func conditions(q *latchkey.RecordQuery, b bounds, limit int) (where string, arg
 	}
 	add("id >= ?::uuid", b.lowest.String())
 	add("id <= ?::uuid", b.highest.String())
-	order := "id DESC"
 	for _, c := range []struct{ column, value string }{
-		{"trace_id", q.TraceID}, {"client_request_id", q.ClientRequestID}, {"client_ip", q.ClientIP},
+		{"trace_id", q.TraceID}, {"client_request_id", q.ClientRequestID}, {"credential_id", q.CredentialID},
+		{"team_id", q.TeamID}, {"client_ip", q.ClientIP},
 	} {
-		if c.value != "" {
+		if c.value != "" { // the hash and the last term are those of an index
 			add(strings.ReplaceAll("hashtextextended(@, 0) = hashtextextended(?, 0) AND @ = ? AND @ <> ''", "@", c.column), text(c.value))
-			order = "id DESC"
 		}
-	}
-	for _, c := range []struct{ column, value string }{{"credential_id", q.CredentialID}, {"team_id", q.TeamID}} {
-		if c.value == "" {
-			continue
-		}
-		hash := "hashtextextended(" + c.column + ", 0)"
-		if order == "id DESC" {
-			// Whoever is asked for "=" and the order of IDs may walk through the
-			// whole day, in the hope to meet enough soon. This way there is
-			// nothing but the index that has the order.
-			order = hash + " DESC, id DESC"
-			add(hash+" BETWEEN hashtextextended(?, 0) AND hashtextextended(?, 0)", text(c.value))
-		}
-		add(strings.ReplaceAll("@ = ? AND @ <> ''", "@", c.column), text(c.value))
 	}
 	for _, c := range []struct{ column, value string }{{"method", q.Method}, {"outcome", string(q.Outcome)}} {
 		if c.value != "" {
@@ -168,9 +153,8 @@ func conditions(q *latchkey.RecordQuery, b bounds, limit int) (where string, arg
 	if !q.Until.IsZero() {
 		add("time < ?", b.until)
 	}
-	add(" ORDER BY "+order+" LIMIT ?", limit)
-	last := len(terms) - 1
-	return "WHERE " + strings.Join(terms[:last], " AND ") + terms[last], args
+	where = "WHERE " + strings.Join(terms, " AND ")
+	return fmt.Sprintf("%s ORDER BY id DESC LIMIT $%d", where, len(args)+1), append(args, limit)
 }
 
 // idBound returns the bound of the IDs whose text is less than before, which
