@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,8 +23,37 @@ import (
 
 // BenchmarkJournal serves requests with the journal and without, side by side in
 // slices of a second, and gives the share of the throughput that is left. The
-// callers run on the same processors.
+// callers run on the same processors: of "nothing" they take the greatest part.
 func BenchmarkJournal(b *testing.B) {
+	slice := func(b *testing.B, url, key string) float64 {
+		return (throughput(b, url, key) + throughput(b, url, key)) / 2
+	}
+	compareJournal(b, slice)
+}
+
+// BenchmarkJournalWrk is the same with wrk, a process of its own, as caller.
+func BenchmarkJournalWrk(b *testing.B) {
+	wrk, err := exec.LookPath("wrk")
+	if err != nil {
+		b.Skip("there is no wrk")
+	}
+	rate := regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+	compareJournal(b, func(b *testing.B, url, key string) float64 {
+		out, err := exec.CommandContext(b.Context(), wrk, "-t2", "-c32", "-d2s", "-H", "Authorization: Bearer "+key, url).CombinedOutput()
+		found := rate.FindSubmatch(out)
+		if err != nil || found == nil || bytes.Contains(out, []byte("Non-2xx")) {
+			b.Fatalf("wrk: %v\n%s", err, out)
+		}
+		n, err := strconv.ParseFloat(string(found[1]), 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	})
+}
+
+// compareJournal measures off, on, on, off, again and again.
+func compareJournal(b *testing.B, measure func(b *testing.B, url, key string) float64) {
 	data := filepath.Join(b.TempDir(), "data")
 	lock, err := claimDir(b.Context(), data, true)
 	if err != nil {
@@ -43,11 +76,10 @@ func BenchmarkJournal(b *testing.B) {
 			key := n.first.APIKey.Reveal()
 			var ratios, rates []float64
 			for b.Loop() {
-				off := throughput(b, without, key) + throughput(b, without, key)
-				on := throughput(b, with, key) + throughput(b, with, key)
-				off += throughput(b, without, key) + throughput(b, without, key)
-				on += throughput(b, with, key) + throughput(b, with, key)
-				ratios, rates = append(ratios, on/off), append(rates, on/4)
+				off := measure(b, without, key)
+				on := measure(b, with, key) + measure(b, with, key)
+				off += measure(b, without, key)
+				ratios, rates = append(ratios, on/off), append(rates, on/2)
 			}
 			slices.Sort(ratios)
 			b.ReportMetric(ratios[len(ratios)/2], "on/off")
