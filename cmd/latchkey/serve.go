@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,11 +87,7 @@ func (c *serveCmd) Run(g *globals) error {
 		return errors.Join(err, lock.Close())
 	}
 	starting, started := until(ctx, signals)
-	n, err := openNode(starting, lock, nodeConfig{
-		Data: g.Data, Database: g.database(), Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
-		Address: c.address(sockets), Lease: c.Lease, StaleOK: c.StaleOK,
-		Create: true, By: latchkey.System, Logger: logger, Strict: c.Journal == "strict",
-	})
+	n, err := openNode(starting, lock, c.node(g, sockets, logger))
 	started()
 	if err != nil {
 		return errors.Join(err, sockets.close())
@@ -112,16 +109,22 @@ func (c *serveCmd) Run(g *globals) error {
 	if err != nil {
 		return errors.Join(err, sockets.close(), n.Close())
 	}
-	data := g.Data
-	if name := g.database().String(); name != "" {
-		data = name
-	}
+	data := cmp.Or(g.database().String(), g.Data)
 	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), n.name, data)
 	if s.console != nil {
 		fmt.Fprintf(os.Stderr, "latchkey: console on %s\n", s.console.url())
 	}
 	s.ops.announce()
 	return errors.Join(s.run(ctx, signals, c.Drain), n.Close())
+}
+
+// node says what to open.
+func (c *serveCmd) node(g *globals, sockets *sockets, logger *slog.Logger) nodeConfig {
+	return nodeConfig{
+		Data: g.Data, Database: g.database(), Keyset: g.Keyset, KeyPrefix: g.KeyPrefix, Node: c.Node, Leeway: leewayField(c.Leeway),
+		Address: c.address(sockets), Lease: c.Lease, StaleOK: c.StaleOK,
+		Create: true, By: latchkey.System, Logger: logger, Strict: c.Journal == "strict",
+	}
 }
 
 // until returns a context that ends with a signal, which stays in the channel: a

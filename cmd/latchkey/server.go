@@ -232,6 +232,7 @@ func (s *server) keepHouse(ctx context.Context) {
 	var purges sync.WaitGroup
 	defer purges.Wait()
 	purges.Go(func() { s.purge(ctx) })
+	failing := false // a database that is down for an hour is not said so 7,200 times
 	for {
 		var err error
 		select {
@@ -239,13 +240,18 @@ func (s *server) keepHouse(ctx context.Context) {
 			return
 		case <-overlaps.C:
 			err = s.node.keyring.EndOverlaps(ctx)
+			if err == nil && failing {
+				s.logger.Info("housekeeping goes on")
+				failing = false
+			}
 		case <-tombstones.C:
 			purges.Go(func() { s.purge(ctx) })
 		case <-records.C:
 			err = s.node.store.Retain(ctx, s.keep)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !failing {
 			s.logger.Error("housekeeping failed; it is tried again", "error", err)
+			failing = true
 		}
 	}
 }
