@@ -64,12 +64,16 @@ func (g *traffic) next() latchkey.Record {
 	return r
 }
 
+// fill appends records, and returns the IDs of one in a hundred: all of them
+// would take more memory than what is measured.
 func (g *traffic) fill(ctx context.Context, s *Store, count int) (ids []string, err error) {
 	const size = 10_000
 	batch := make([]latchkey.Record, 0, size)
 	for i := range count {
 		r := g.next()
-		ids = append(ids, r.RequestID)
+		if i%100 == 0 {
+			ids = append(ids, r.RequestID)
+		}
 		if batch = append(batch, r); len(batch) == size || i == count-1 {
 			if err := s.AppendRecords(ctx, batch); err != nil {
 				return nil, err
@@ -142,6 +146,7 @@ func BenchmarkTenDays(b *testing.B) {
 		took = append(took, time.Since(at))
 	}
 	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "max-ms")
 	b.ReportMetric(float64(bytes)/float64(count), "bytes/record")
