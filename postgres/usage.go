@@ -59,6 +59,25 @@ func (s *Store) AddUsage(ctx context.Context, add []latchkey.Usage) error {
 	if len(add) == 0 {
 		return nil
 	}
+	// A pipeline without BEGIN is one transaction, and one round trip: nobody
+	// waits for a client that is stopped between its statements.
+	b := &pgx.Batch{}
+	b.Queue(lockUsage, int64(usageLock))
+	b.Queue(addUsage, usageArgs(add)...)
+	err := s.pool.SendBatch(ctx, b).Close()
+	switch {
+	case err == nil:
+		return nil
+	case refused(err):
+		return fault("write usage", err)
+	}
+	return fmt.Errorf("write usage: %w: %w", latchkey.ErrOutcomeUnknown, err)
+}
+
+const lockUsage = `SELECT pg_advisory_xact_lock($1)`
+
+// usageArgs returns the arguments of addUsage.
+func usageArgs(add []latchkey.Usage) []any {
 	n := len(add)
 	credentials, teams := make([]string, n), make([]string, n)
 	addresses, agents, methods := make([]string, n), make([]string, n), make([]string, n)
@@ -71,19 +90,7 @@ func (s *Store) AddUsage(ctx context.Context, add []latchkey.Usage) error {
 		days[i], last[i] = u.Day.UTC().Truncate(24*time.Hour).UnixMicro(), u.Last.UnixMicro()
 		accepted[i], refusals[i] = u.Accepted, u.Refused
 	}
-	// A pipeline without BEGIN is one transaction, and one round trip: nobody
-	// waits for a client that is stopped between its statements.
-	b := &pgx.Batch{}
-	b.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(usageLock))
-	b.Queue(addUsage, credentials, days, callers, addresses, agents, methods, teams, accepted, refusals, last, uuid.Nil, latchkey.MaxCallers)
-	err := s.pool.SendBatch(ctx, b).Close()
-	switch {
-	case err == nil:
-		return nil
-	case refused(err):
-		return fault("write usage", err)
-	}
-	return fmt.Errorf("write usage: %w: %w", latchkey.ErrOutcomeUnknown, err)
+	return []any{credentials, days, callers, addresses, agents, methods, teams, accepted, refusals, last, uuid.Nil, latchkey.MaxCallers}
 }
 
 const usageColumns = `credential_id, max(team_id), max(day), max(client_ip), max(user_agent), max(auth), sum(accepted)::bigint, sum(refused)::bigint, max(last)`
