@@ -55,6 +55,7 @@ func parse(address string) (*pgxpool.Config, error) {
 	if !strings.Contains(address, "pool_max_conns") {
 		c.MaxConns = lookups
 	}
+	c.MaxConns = max(c.MaxConns, 2) // Open needs them
 	c.MaxConnIdleTime = min(c.MaxConnIdleTime, idleTime)
 	return c, nil
 }
@@ -95,6 +96,7 @@ type session struct {
 	lock      time.Duration // the longest that it may wait for others
 	idle      time.Duration // the longest that a transaction may wait for us
 	cancel    bool          // what we give up is cancelled on the server, too
+	whole     bool          // a transaction as a whole may take no longer than one statement (PostgreSQL 17)
 }
 
 // connections returns how connections of a kind are made. Each is checked: what
@@ -124,7 +126,7 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 		c.DialFunc = dialer.DialContext
 	}
 	c.OnNotice = noteWarning
-	c.ValidateConnect = validate
+	c.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return validate(ctx, conn, kind.whole) }
 	if kind.cancel {
 		c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 			return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 100 * time.Millisecond}
@@ -150,7 +152,7 @@ func (s *Store) pools(ctx context.Context, c *pgxpool.Config, node string) (err 
 		{&s.leases, renewals, session{statement: within(s.lease), lock: within(s.lease), idle: within(s.lease), cancel: true}},
 		// A change that is given up is not cancelled: while it waits for a
 		// standby, that would make it one that holds here and not there.
-		{&s.writer, writers, session{statement: slow, lock: slow, idle: within(s.lease)}},
+		{&s.writer, writers, session{statement: within(slow), lock: slow * 2 / 3, idle: within(s.lease), whole: true}},
 	} {
 		config := c.Copy()
 		config.ConnConfig = s.connections(c.ConnConfig, node, p.kind)

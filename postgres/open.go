@@ -69,13 +69,14 @@ const requirements = `SELECT
 	current_setting('synchronous_commit'),
 	current_setting('server_encoding'),
 	current_setting('search_path'),
-	CASE WHEN current_setting('server_version_num')::int >= 170000 AND current_setting('idle_in_transaction_session_timeout') <> '0'
+	CASE WHEN current_setting('server_version_num')::int >= 170000 AND $1::boolean
 		THEN set_config('transaction_timeout', current_setting('statement_timeout'), false) END`
 
 // validate refuses a connection to a server that cannot keep what is promised.
 // Where there are several servers, the next is tried.
-func validate(ctx context.Context, conn *pgconn.PgConn) error {
-	result := conn.ExecParams(ctx, requirements, nil, nil, nil, nil).Read()
+// Where the server can, a whole transaction is bounded as one statement is.
+func validate(ctx context.Context, conn *pgconn.PgConn, whole bool) error {
+	result := conn.ExecParams(ctx, requirements, [][]byte{strconv.AppendBool(nil, whole)}, nil, nil, nil).Read()
 	if result.Err != nil {
 		return fmt.Errorf("ask the database for its settings: %w", result.Err)
 	}
@@ -124,12 +125,12 @@ const proxyTime = 5 * time.Second
 func (s *Store) direct(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience()+proxyTime)
 	defer cancel()
-	conn, err := s.leases.Acquire(ctx)
+	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	other, err := s.writer.Acquire(ctx)
+	other, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
