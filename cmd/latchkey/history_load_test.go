@@ -257,7 +257,7 @@ func (h *history) newTeam(ctx context.Context) *ledger {
 	for i := 0; ctx.Err() == nil; i++ {
 		l := &ledger{team: fmt.Sprintf("h%d", h.made.Add(1)), now: h.now, tally: &h.tally, fault: h.fail}
 		r := l.begin()
-		asking, cancel := context.WithTimeout(ctx, 5*h.lease+2*time.Second)
+		asking, cancel := context.WithTimeout(ctx, longPatience)
 		made, _, err := h.nodes[i%nodes].api.CreateTeam(asking, l.team)
 		cancel()
 		if err == nil {
