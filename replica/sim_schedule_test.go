@@ -50,6 +50,23 @@ var (
 			}
 		})
 	}}
+	// rejoin cuts a node off for so long that its registration is removed, and
+	// mends the connection as a slow one.
+	rejoin = fault{"cut off until it is reaped", func(w *world, n *node, random *rand.Rand) {
+		if w.ending || !n.cutSince.IsZero() {
+			return
+		}
+		n.part(out, back)
+		w.after(n.lease*2+time.Duration(random.Int64N(int64(n.lease))), func() {
+			n.mend()
+			if w.ending {
+				return
+			}
+			n.delay = n.lease / 3
+			n.trouble()
+			w.after(n.lease*3/2, func() { n.delay = quick; w.after(n.lease/3, n.calm) })
+		})
+	}}
 	slowness = fault{"delay", func(w *world, n *node, random *rand.Rand) {
 		if w.ending {
 			return
@@ -283,8 +300,10 @@ func (w *world) draw(random *rand.Rand, kind string) plan {
 		p.pauses = 0.01
 	case "restarts":
 		p.faults = []fault{crashed, crashed, partition, noHints}
+	case "rejoins":
+		p.faults = []fault{rejoin}
 	case "clocks":
-		p.faults = []fault{wallStep, suspended, partition, noHints}
+		p.faults = []fault{wallStep, wallStep, suspended, partition, noHints}
 	case "database":
 		p.faults = []fault{dbCrash, standbyCut, promotion, partition, noHints}
 		p.mode = synchronous
@@ -312,8 +331,11 @@ func (w *world) draw(random *rand.Rand, kind string) plan {
 	if !w.healthy {
 		w.ambush = 0.05
 	}
+	if kind == "rejoins" {
+		p.length, p.pace, p.every = 5*lease, lease/4, 2*lease
+	}
 	if kind == "long" {
-		p.pace, w.ambush = lease/50, 0.3
+		p.pace, w.ambush = lease/100, 0.4
 	}
 	w.overlaps = p.overlaps
 	if kind != "history" && random.IntN(4) > 0 {
@@ -328,7 +350,7 @@ func (w *world) draw(random *rand.Rand, kind string) plan {
 			n.staleOK = time.Duration(random.Int64N(int64(3 * n.lease)))
 		}
 		n.drift = (2*random.Float64() - 1) * drift
-		if random.IntN(3) == 0 {
+		if kind == "long" || random.IntN(3) == 0 {
 			n.drift = drift * float64(2*random.IntN(2)-1)
 		}
 	}
@@ -369,7 +391,7 @@ func (w *world) play(p plan, random *rand.Rand) {
 	}
 	for _, own := range changers {
 		w.running.Go(func() {
-			for pause(ctx, span(own, p.pace)+p.pace/10) {
+			for pause(ctx, span(own, p.pace)+p.pace/20) {
 				w.changeSomething(w.nodes[own.IntN(len(w.nodes))], own)
 			}
 		})

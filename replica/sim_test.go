@@ -59,7 +59,7 @@ func (s *statistics) String() string {
 
 // kinds are drawn as often as they stand here.
 var kinds = []string{
-	"healthy", "network", "network", "processes", "processes", "restarts", "clocks", "database", "database", "history", "stale", "everything", "everything",
+	"healthy", "network", "network", "processes", "processes", "restarts", "rejoins", "clocks", "database", "database", "history", "stale", "everything", "everything",
 }
 
 // secondOpinions is of how many schedules one is judged by porcupine, too.
@@ -70,7 +70,7 @@ func kindOf(seed uint64) string {
 	switch {
 	case seed%5000 == 4999:
 		return "thousand"
-	case seed%50 == 49:
+	case seed%15 == 14:
 		return "long"
 	}
 	return kinds[rand.New(rand.NewPCG(seed, 99)).IntN(len(kinds))]
