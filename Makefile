@@ -31,6 +31,7 @@ test: setup
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./cmd/latchkey
+	LATCHKEY_ROLL_TIME=1 $(GO) test -timeout 30m -run 'TestRollTime|TestNodeCount' -v ./cmd/latchkey
 
 fuzz:
 	scripts/fuzz $(FUZZTIME)

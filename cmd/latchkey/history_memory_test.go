@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// TestNoDatabaseCallForAVerdict holds that verdicts come from memory: ten
+// TestNoDatabaseCallForAVerdict holds that verdicts come from memory: five
 // thousand of them add nothing to what the database is asked, as it counts
 // itself, and go on while no node reaches it at all.
 func TestNoDatabaseCallForAVerdict(t *testing.T) {
 	f := newFleet(t, time.Minute, buildProgram(t))
 	h := newHistory(t, f, historySeed(t), load{})
 	defer h.report()
-	const verdicts = 10_000
+	const verdicts = 5_000
 	team := h.newTeam(t.Context())
 	for range 3 {
 		if h.roll(t.Context(), team, f.nodes[0]) != accepted {

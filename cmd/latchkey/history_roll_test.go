@@ -28,7 +28,7 @@ func TestRollTime(t *testing.T) {
 	team := h.newTeam(t.Context())
 	var rolls, updates []time.Duration
 	for round := range 10 {
-		for i := range 60 {
+		for i := range 30 {
 			began := time.Now()
 			if round%2 == 0 {
 				updateBare(t, bare)
