@@ -101,7 +101,8 @@ type UserStore interface {
 
 	// UpdateUser alters a user in one transaction, with the events. ID, Email
 	// and Created cannot be altered. An error of edit comes back as it is,
-	// and nothing is changed.
+	// and nothing is changed. No other user is altered between edit and the
+	// end: what edit reads of this store stays true.
 	UpdateUser(ctx context.Context, id string, edit func(*User) error, events ...Event) (User, error)
 
 	// Invite adds an invitation, and ends earlier ones of the same user (or

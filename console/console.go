@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -27,8 +26,8 @@ const (
 	// sessionTime is how long a session lives, whatever is done with it.
 	sessionTime = 12 * time.Hour
 
-	// proofTime is how long a password, once typed, stands for revealing,
-	// rolling and managing.
+	// proofTime is how long a password, once typed, stands for revealing and
+	// rolling.
 	proofTime = 10 * time.Minute
 
 	maxForm = 64 << 10 // bytes of a form
@@ -68,7 +67,6 @@ type site struct {
 	throttle throttle
 	hasher   *hasher
 	deeds    deeds
-	managing sync.Mutex // one at a time changes roles and removes members
 }
 
 // Handler returns the pages. It fails only if URL is not an origin.

@@ -122,20 +122,30 @@ func (v *visit) member() (latchkey.User, error) {
 	return user, err
 }
 
-// lastAdmin reports whether nobody but the user could manage the team.
-func (v *visit) lastAdmin(id string) (bool, error) {
-	users, err := v.Users.Users(v.ctx(), v.user.TeamID)
-	other := slices.ContainsFunc(users, func(u latchkey.User) bool {
-		return u.ID != id && u.Role == latchkey.RoleAdmin && u.Password != ""
-	})
-	return !other, err
-}
+// errLastAdmin says that nobody but the user could manage the team.
+var errLastAdmin = errors.New("the team's last admin")
 
 const lastAdminWords = "This is the team's last admin. Make another member an admin first."
 
+// leaveAdmins is for edits that take a user from the team's admins. Two admins at
+// once must not end each other: no other user is altered until the edit is done.
+func (v *visit) leaveAdmins(u *latchkey.User) error {
+	if u.Role != latchkey.RoleAdmin {
+		return nil
+	}
+	users, err := v.Users.Users(v.ctx(), u.TeamID)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(users, func(other latchkey.User) bool {
+		return other.ID != u.ID && other.Role == latchkey.RoleAdmin && other.Password != ""
+	}) {
+		return errLastAdmin
+	}
+	return nil
+}
+
 func (v *visit) changeRole() (answer, error) {
-	v.site.managing.Lock() // two admins at once must not end each other
-	defer v.site.managing.Unlock()
 	user, err := v.member()
 	if err != nil {
 		return answer{}, err
@@ -144,18 +154,18 @@ func (v *visit) changeRole() (answer, error) {
 	if !ok {
 		return v.membersPage(http.StatusUnprocessableEntity, membersPage{Error: "Choose a role: admin or member."})
 	}
-	if user.Role == latchkey.RoleAdmin && role != latchkey.RoleAdmin {
-		if last, err := v.lastAdmin(user.ID); err != nil || last {
-			if err != nil {
-				return answer{}, err
-			}
-			return v.membersPage(http.StatusConflict, membersPage{Error: lastAdminWords})
-		}
-	}
 	_, err = v.Users.UpdateUser(v.ctx(), user.ID, func(u *latchkey.User) error {
+		if role != latchkey.RoleAdmin {
+			if err := v.leaveAdmins(u); err != nil {
+				return err
+			}
+		}
 		u.Role = role
 		return nil
 	}, v.event(latchkey.ActionRole, user.TeamID, user.Email, string(role)+", before "+string(user.Role)))
+	if errors.Is(err, errLastAdmin) {
+		return v.membersPage(http.StatusConflict, membersPage{Error: lastAdminWords})
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -167,25 +177,21 @@ func (v *visit) changeRole() (answer, error) {
 
 // remove ends a member, and every session of theirs.
 func (v *visit) remove() (answer, error) {
-	v.site.managing.Lock()
-	defer v.site.managing.Unlock()
 	user, err := v.member()
 	if err != nil {
 		return answer{}, err
 	}
-	if user.Role == latchkey.RoleAdmin {
-		if last, err := v.lastAdmin(user.ID); err != nil || last {
-			if err != nil {
-				return answer{}, err
-			}
-			return v.membersPage(http.StatusConflict, membersPage{Error: lastAdminWords})
-		}
-	}
 	_, err = v.Users.UpdateUser(v.ctx(), user.ID, func(u *latchkey.User) error {
+		if err := v.leaveAdmins(u); err != nil {
+			return err
+		}
 		u.Removed = v.now()
 		u.Epoch++
 		return nil
 	}, v.event(latchkey.ActionRemove, user.TeamID, user.Email, ""))
+	if errors.Is(err, errLastAdmin) {
+		return v.membersPage(http.StatusConflict, membersPage{Error: lastAdminWords})
+	}
 	if err != nil {
 		return answer{}, err
 	}
