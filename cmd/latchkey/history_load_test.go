@@ -30,6 +30,7 @@ type history struct {
 	gate  sync.RWMutex
 	teams []*atomic.Pointer[ledger] // one for each roller
 	favor atomic.Pointer[member]    // through whom they like to roll
+	lossy atomic.Bool               // the database has lost what was acknowledged
 	made  atomic.Int64              // teams
 
 	mu       sync.Mutex
@@ -225,8 +226,11 @@ var anyNumber = regexp.MustCompile(`[0-9]+|h[0-9]+`)
 // resolve asks the database what is so after a roll that did not succeed. A
 // roll that may yet be made is never waited for: its team gets a successor.
 func (h *history) resolve(ctx context.Context, team *atomic.Pointer[ledger]) {
+	if h.lossy.Load() {
+		return // what is not there any more was not lost by us
+	}
 	value, err := h.show(ctx, team.Load().team)
-	if err == nil {
+	if err == nil && !h.lossy.Load() {
 		team.Load().resolve(value)
 	}
 	if team.Load().settled() || ctx.Err() != nil {

@@ -58,6 +58,7 @@ func promote(t *testing.T, f failover, lease time.Duration, seed uint64) {
 	}
 	if !f.synchronous {
 		h.fallBehind(standby, f.lost)
+		h.lossy.Store(true)
 	}
 	if !h.trapped(victim, f.at, func() bool { h.takeOver(standby); return false }) {
 		t.Fatal("no roll was under way")
@@ -140,9 +141,10 @@ func (h *history) takeOver(standby *postgrestest.Server) {
 	h.pg.Kill(h.t)
 	died := int64(h.now())
 	for _, n := range h.nodes {
-		n.back.Store(int64(never))
-		n.seen.Store(int64(never))
-		n.cut.Store(died)
+		n.mended()
+		if h.lossy.Load() {
+			n.cut.Store(died) // for them, there is no database any more
+		}
 	}
 	standby.Promote(h.t)
 	target := standby.Address()
