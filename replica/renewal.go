@@ -21,6 +21,8 @@ const (
 	maxFlight = 8
 	// retry is how long the node waits after a failure before it tries again.
 	retry = 100 * time.Millisecond
+	// loadTime bounds the reading of everything.
+	loadTime = 10 * time.Minute
 	// goodbye bounds the removal of the node's registration when it stops.
 	goodbye = 2 * time.Second
 )
@@ -100,11 +102,7 @@ func (r *Replica) keepLease(ctx context.Context) {
 	slow := min(limit/4, patience)
 	send := func() {
 		flight, asked, last = flight+1, false, time.Now()
-		go func() {
-			ctx, cancel := context.WithTimeout(ctx, limit)
-			defer cancel()
-			results <- r.renew(ctx)
-		}()
+		go func() { results <- r.renew(ctx, limit) }()
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -144,12 +142,15 @@ func (r *Replica) keepLease(ctx context.Context) {
 }
 
 // renew sends one renewal, applies what it brings, and then moves the lease.
-func (r *Replica) renew(ctx context.Context) error {
+// After limit, no answer is waited for.
+func (r *Replica) renew(ctx context.Context, limit time.Duration) error {
 	number := r.renewals.begin()
-	ask, err := r.member(ctx)
+	ask, err := r.member(ctx, limit)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	from := now(r.clock()) // rule t0: before it is sent
 	answer, err := r.Leases.Renew(ctx, ask)
 	if leftOut("t0") {
@@ -207,12 +208,13 @@ func (r *Replica) take(ask latchkey.Renewal, answer latchkey.Renewed, from insta
 		return false, errors.New("another renewal was faster")
 	}
 	if !r.unread() {
+		// First the file: what it could not keep must not be in memory either.
+		if err := r.remember(position(answer.Changes), answer.Acceptances); err != nil {
+			return false, err
+		}
 		moved = position(answer.Changes) != r.position
 		if moved || answer.Changes.After != ask.Applied.Revision {
 			r.apply(answer.Changes)
-		}
-		if err := r.remember(position(answer.Changes), answer.Acceptances); err != nil {
-			return false, err
 		}
 		r.position = position(answer.Changes)
 	}
@@ -225,23 +227,31 @@ func (r *Replica) take(ask latchkey.Renewal, answer latchkey.Renewed, from insta
 	return moved, nil
 }
 
-// member returns what a renewal says of this node, after registering it if need
-// be.
-func (r *Replica) member(ctx context.Context) (latchkey.Renewal, error) {
-	if ask, ok := r.registered(); ok {
+// member returns what a renewal says of this node, after loading everything and
+// registering the node if need be.
+func (r *Replica) member(ctx context.Context, limit time.Duration) (latchkey.Renewal, error) {
+	none := latchkey.Position{}
+	ask, ok := r.registered()
+	if ok && ask.Applied != none {
 		return ask, nil
 	}
 	if !r.joining.TryLock() {
 		return latchkey.Renewal{}, errJoining
 	}
 	defer r.joining.Unlock()
-	if ask, ok := r.registered(); ok {
-		return ask, nil
+	if ask, ok = r.registered(); ask.Applied == none {
+		if err := r.load(ctx); err != nil {
+			return latchkey.Renewal{}, err
+		}
 	}
-	if err := r.register(ctx); err != nil {
-		return latchkey.Renewal{}, err
+	if !ok {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		if err := r.register(ctx); err != nil {
+			return latchkey.Renewal{}, err
+		}
 	}
-	ask, _ := r.registered()
+	ask, _ = r.registered()
 	return ask, nil
 }
 

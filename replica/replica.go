@@ -139,18 +139,11 @@ func (r *Replica) Join(ctx context.Context) error {
 		}
 		r.known = r.history.state.Position
 	}
-	// A large load could outlive a registration, and so comes before it; it gives no lease.
-	everything, err := r.Store.Changes(ctx, 0)
-	if err != nil {
-		return fmt.Errorf("load the credentials: %w", err)
+	if err := r.load(ctx); err != nil {
+		return err
 	}
-	r.mu.Lock()
-	r.apply(everything)
-	r.position = position(everything)
-	r.loaded = r.position
-	r.mu.Unlock()
 	for {
-		err := r.renew(ctx)
+		err := r.renew(ctx, min(r.length(), renewTime))
 		r.report(err)
 		if err == nil || r.alarm.Load() != nil {
 			return nil
@@ -161,6 +154,23 @@ func (r *Replica) Join(ctx context.Context) error {
 		case <-time.After(retry):
 		}
 	}
+}
+
+// load reads everything. It may take longer than any lease, so it comes before a
+// registration, and gives no lease.
+func (r *Replica) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	defer cancel()
+	everything, err := r.Store.Changes(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("load the credentials: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.apply(everything)
+	r.position = position(everything)
+	r.loaded = r.position
+	return nil
 }
 
 // Run keeps memory and lease up to date until ctx ends.
