@@ -167,15 +167,21 @@ func (h *history) otherHistory(victim *member) {
 		return
 	}
 	time.Sleep(3*h.lease + time.Second) // judge holds what is answered
+	// What was lost comes back by a person's word: the histories of its keys end
+	// here, with the last request that is under way.
+	var ended []*ledger
+	for _, slot := range h.teams {
+		ended = append(ended, slot.Swap(&ledger{}))
+	}
+	time.Sleep(2*time.Second + h.lease)
 	if out, err := runCommand(h.t, "--data", h.nodes[0].data(), "database", "accept"); err != nil {
 		h.t.Errorf("latchkey database accept: %v\n%s", err, out)
 	}
 	for _, n := range h.nodes {
 		n.back.Store(int64(h.now()))
 	}
-	for _, slot := range h.teams {
-		// What was lost is lost: the team begins a new history, with what the database holds.
-		old := slot.Load()
+	for i, slot := range h.teams {
+		old := ended[i] // begins a new history, with what the database holds
 		value, err := h.show(h.t.Context(), old.team)
 		if err != nil {
 			slot.Store(h.newTeam(h.t.Context()))
