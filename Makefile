@@ -25,9 +25,10 @@ test: setup
 	$(GO) tool staticcheck ./...
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	  if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
-	$(GO) test -race -timeout 10m ./...
+	$(GO) test -race -timeout 20m ./...
 	@echo "Snippets of docs/clients that ran:"; cat docs/testdata/runs.txt
 	$(GO) test -run Alloc . ./jwt
+	$(GO) test -timeout 10m -run 'TestModel|TestSimulation' ./replica
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./cmd/latchkey

@@ -55,23 +55,30 @@ func (h *health) look() sight {
 	return s
 }
 
-// notReady says why requests had better go elsewhere, in a word each; none: they
-// can come.
-func (h *health) notReady() (reasons []string) {
+// ready says why requests had better go elsewhere, in a word each; none: they can
+// come. What is wrong besides is a warning: a node that can give verdicts must
+// not be taken out because the database is away, since all others are then, too.
+func (h *health) ready() standing {
+	var s standing
 	if h.stopping.Load() {
-		reasons = append(reasons, "stopping")
+		s.Reasons = append(s.Reasons, "stopping")
 	}
-	switch s := h.node.replica.Status(); {
-	case s.Alarm != nil:
-		reasons = append(reasons, "another_history")
-	case s.Remaining <= 0:
-		reasons = append(reasons, "lease_over")
+	switch lease := h.node.replica.Status(); {
+	case lease.Alarm != nil:
+		s.Reasons = append(s.Reasons, "another_history")
+	case lease.Remaining <= 0:
+		s.Reasons = append(s.Reasons, "lease_over")
 	}
 	if h.look().err != nil {
-		reasons = append(reasons, "store_unavailable")
+		s.Warnings = append(s.Warnings, "store_unavailable")
 	}
-	if s := h.node.journal.Status(); s.Stalled || s.Writing {
-		reasons = append(reasons, "journal_failing") // records are not kept or, with --journal strict, requests not answered
+	if j := h.node.journal.Status(); j.Stalled || j.Writing {
+		if h.node.strict {
+			s.Reasons = append(s.Reasons, "journal_failing") // no request is answered
+		} else {
+			s.Warnings = append(s.Warnings, "journal_failing") // records are not kept
+		}
 	}
-	return reasons
+	s.OK = len(s.Reasons) == 0
+	return s
 }

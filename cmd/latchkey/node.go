@@ -68,6 +68,7 @@ type node struct {
 	keyring   *latchkey.Keyring
 	records   latchkey.RecordReader
 	journal   *journal.Journal   // nil in a command that works on a cluster's database
+	strict    bool               // no response leaves before its record is on disk
 	diagnoser *journal.Diagnoser // in front of the journal
 	recorder  latchkey.Recorder  // takes the records of responses
 	replica   *replica.Replica
@@ -142,6 +143,7 @@ func (n *node) join(ctx context.Context, serve bool) error {
 }
 
 func (n *node) openJournal(ctx context.Context, c *nodeConfig) (err error) {
+	n.strict = c.Strict
 	n.journal, err = journal.Open(ctx, journal.Config{
 		Dir: filepath.Join(c.Data, "journal"), Store: n.store, HandIns: n.leases, Node: c.Node, Strict: c.Strict, MaxBytes: c.JournalBytes, Logger: c.Logger,
 	})

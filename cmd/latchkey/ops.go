@@ -69,11 +69,12 @@ func newOps(n *node, ln net.Listener, logger *slog.Logger) *opsServer {
 		writeStanding(w, http.StatusOK, standing{OK: true})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if why := s.health.notReady(); len(why) > 0 {
-			writeStanding(w, http.StatusServiceUnavailable, standing{Reasons: why})
+		ready := s.health.ready()
+		if !ready.OK {
+			writeStanding(w, http.StatusServiceUnavailable, ready)
 			return
 		}
-		writeStanding(w, http.StatusOK, standing{OK: true})
+		writeStanding(w, http.StatusOK, ready)
 	})
 	s.server = &http.Server{
 		Handler: mux, ErrorLog: errorLog, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
@@ -83,8 +84,9 @@ func newOps(n *node, ln net.Listener, logger *slog.Logger) *opsServer {
 
 // A standing is what /healthz and /readyz answer.
 type standing struct {
-	OK      bool     `json:"ok"`
-	Reasons []string `json:"reasons,omitempty"`
+	OK       bool     `json:"ok"`
+	Reasons  []string `json:"reasons,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func writeStanding(w http.ResponseWriter, status int, s standing) {
