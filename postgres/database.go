@@ -78,14 +78,19 @@ func (s *Store) change(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return nil
 }
 
-// durable runs one statement in a transaction of its own, whose commit must be
-// confirmed without a warning: an error is "could not find out".
+// durable runs one statement on a connection of a pool; see the function.
 func (s *Store) durable(ctx context.Context, pool *pgxpool.Pool, query string, args ...any) (pgconn.CommandTag, error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
 	defer conn.Release()
+	return durable(ctx, conn, query, args...)
+}
+
+// durable runs one statement in a transaction of its own, whose commit must be
+// confirmed without a warning: an error is "could not find out".
+func durable(ctx context.Context, conn *pgxpool.Conn, query string, args ...any) (pgconn.CommandTag, error) {
 	takeWarning(conn.Conn())
 	tag, err := conn.Exec(ctx, query, args...)
 	if err != nil {

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"latchkey"
 )
@@ -61,6 +65,40 @@ func TestLostAnswer(t *testing.T) {
 		t.Errorf("a change that never arrived changes nothing")
 	}
 	mustRoll(t, far, id)
+}
+
+// TestProofIsWhereItWasFound: a change that one server has is not proved to be
+// committed by another server.
+func TestProofIsWhereItWasFound(t *testing.T) {
+	old, promoted := mustOpen(t, Config{URL: newURL(t)}), mustOpen(t, Config{URL: newURL(t)})
+	made := mustRoll(t, old, mustChanges(t, old).Teams[0].ID)
+
+	// A store each of whose connections is used once: the first is to the old
+	// primary, all others to the new one.
+	s := mustOpen(t, Config{URL: newURL(t)})
+	config := s.writer.Config()
+	var connected atomic.Int32
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		c.Database = promoted.pool.Config().ConnConfig.Database
+		if connected.Add(1) == 1 {
+			c.Database = old.pool.Config().ConnConfig.Database
+		}
+		return nil
+	}
+	config.AfterRelease = func(*pgx.Conn) bool { return false }
+	moving, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.writer.Close()
+	s.writer = moving
+	found, err := s.find(t.Context(), []*change{{id: made.ID}})
+	if err != nil || !found {
+		t.Fatalf("a change that is there is found: %t, %v", found, err)
+	}
+	if here, there := proofs(t, old), proofs(t, promoted); here != 1 || there != 0 {
+		t.Errorf("what was found on the old primary is proved there (%d), not on the new one (%d)", here, there)
+	}
 }
 
 func proofs(t *testing.T, s *Store) (n int) {

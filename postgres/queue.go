@@ -261,18 +261,25 @@ func (s *Store) resolve(batch []*change, cause error) error {
 	return unknown
 }
 
-// find reports whether changes were committed, for good.
+// find reports whether changes were committed, for good. It looks and proves on
+// one connection: what a former primary made alone can be seen there, and only a
+// commit on that same server, after it, says that others have it, too.
 func (s *Store) find(ctx context.Context, batch []*change) (bool, error) {
+	conn, err := s.writer.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Release()
 	var revision latchkey.Revision
 	// They are all there, or none.
-	err := s.writer.QueryRow(ctx, `SELECT revision FROM changes WHERE change_id = $1`, batch[0].id).Scan(&revision)
+	err = conn.QueryRow(ctx, `SELECT revision FROM changes WHERE change_id = $1`, batch[0].id).Scan(&revision)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if _, err := s.durable(ctx, s.writer, `UPDATE proofs SET count = count + 1`); err != nil {
+	if _, err := durable(ctx, conn, `UPDATE proofs SET count = count + 1`); err != nil {
 		return false, err
 	}
 	for i, c := range batch {
