@@ -122,7 +122,7 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 	if c.ConnectTimeout = s.connectTime(); c.DialFunc != nil {
 		dialer := &net.Dialer{Timeout: c.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: max(s.lease/3, time.Second), Interval: max(s.lease/3, time.Second), Count: 2,
-		}}
+		}, Control: giveUp(max(s.lease, time.Second))}
 		c.DialFunc = dialer.DialContext
 	}
 	c.OnNotice = noteWarning

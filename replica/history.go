@@ -35,10 +35,12 @@ type historyState struct {
 
 // open reads the file, after making it if need be.
 func (h *history) open(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return h.read(path)
 	}
+	// Under another name first, so that it is there with its whole room or not at all.
+	fresh := path + ".new"
+	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("make the history file: %w", err)
 	}
@@ -47,10 +49,13 @@ func (h *history) open(path string) error {
 		err = f.Sync()
 	}
 	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err == nil {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return fmt.Errorf("make the history file %s: %w", path, errors.Join(err, f.Close(), os.Remove(path)))
+		return fmt.Errorf("make the history file %s: %w", path, errors.Join(err, f.Close()))
 	}
 	h.file = f
 	return nil

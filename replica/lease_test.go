@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -230,6 +232,27 @@ type reaped struct {
 func (r *reaped) Reap(_ context.Context, id, renewal string) error {
 	r.ids, r.renewal = append(r.ids, id), renewal
 	return nil
+}
+
+// TestNamesake sees another registration of this node's name, which is renewed.
+func TestNamesake(t *testing.T) {
+	var log strings.Builder
+	r := &Replica{Node: "n1", Leases: &reaped{}, Clock: &handClock{}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	r.registration = latchkey.Registration{ID: "mine", Node: "n1"}
+	seen := make(map[string]sighting)
+	for _, renewal := range []string{"1", "2", "3"} {
+		r.reapOnce(t.Context(), []latchkey.Registration{{ID: "mine", Node: "n1", Lease: time.Hour, Renewal: renewal},
+			{ID: "old", Node: "n1", Lease: time.Hour}, {ID: "other", Node: "n2", Lease: time.Hour, Renewal: renewal}}, seen)
+	}
+	if log.Len() > 0 {
+		t.Fatalf("a node that was started again, or another, is taken for one of the same name: %s", log.String())
+	}
+	for _, renewal := range []string{"1", "2", "3"} {
+		r.reapOnce(t.Context(), []latchkey.Registration{{ID: "other", Node: "n1", Lease: time.Hour, Renewal: renewal}}, seen)
+	}
+	if strings.Count(log.String(), "ANOTHER NODE HAS THIS NODE'S NAME") != 1 {
+		t.Errorf("two nodes of one name: it must be said, once: %q", log.String())
+	}
 }
 
 func TestUnavailable(t *testing.T) {

@@ -42,6 +42,11 @@ func (r *Replica) reapOnce(ctx context.Context, list []latchkey.Registration, se
 			renewal = strconv.FormatInt(g.Renewals, 10)
 		}
 		if s, ok := seen[g.ID]; !ok || s.renewal != renewal {
+			if ok && g.Node == r.Node && g.ID != r.Status().Registration.ID && !r.namesake {
+				r.namesake = true
+				r.logger().Error("ANOTHER NODE HAS THIS NODE'S NAME: give each one its own (--node), or nobody can tell which has handed in its records",
+					"node", r.Node, "address", g.Address)
+			}
 			seen[g.ID] = sighting{renewal, boot}
 			continue
 		}

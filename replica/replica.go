@@ -65,6 +65,8 @@ type Replica struct {
 	orphans []string   // registrations that may have been committed; of joining
 	failing bool       // renewals fail, and the log says so; of the loop that renews
 
+	namesake bool // another node has this one's name, and the log says so; of the loop that reaps
+
 	mu           sync.Mutex // one at a time brings memory up to date
 	closed       bool
 	registration latchkey.Registration // without an ID: none

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -85,7 +86,7 @@ type wait struct {
 	committed time.Duration // boot time; the change was committed before
 	position  latchkey.Position
 
-	confirmed []string                // names of nodes that have, in any list
+	confirmed map[string]string       // names of nodes that have, in any list, by registration
 	lapsed    []latchkey.Registration // those of the last list whose leases are over
 	missed    time.Duration           // boot time since when the database is said not to have the change
 }
@@ -95,15 +96,16 @@ type wait struct {
 // name nodes that the first did not. It reports whether nobody on it need be
 // waited for, else when the next lease ends at the latest.
 func (w *wait) see(boot time.Duration, list []latchkey.Registration) (rest time.Duration, done bool) {
+	if w.confirmed == nil {
+		w.confirmed = make(map[string]string, len(list))
+	}
 	w.missed, w.lapsed = 0, nil
 	rest, done = pollLast, true
 	elapsed := boot - w.committed
 	for _, g := range list {
 		switch left := bound(g.Lease) - elapsed; {
 		case g.Applied >= w.position.Revision:
-			if !slices.Contains(w.confirmed, g.Node) {
-				w.confirmed = append(w.confirmed, g.Node)
-			}
+			w.confirmed[g.ID] = g.Node
 		case left > 0:
 			rest, done = min(rest, left), false
 		default:
@@ -128,17 +130,18 @@ func (w *wait) lost(err error) bool {
 }
 
 func (w *wait) settlement() latchkey.Settlement {
-	s := latchkey.Settlement{Confirmed: w.confirmed}
+	s := latchkey.Settlement{Confirmed: slices.Sorted(maps.Values(w.confirmed))}
 	elapsed := w.clock.Boot() - w.committed
 	for _, g := range w.lapsed {
 		left := bound(g.Lease+g.StaleOK) - elapsed
 		if g.StaleOK == 0 || left <= 0 {
-			s.Lapsed = append(s.Lapsed, g.Node)
+			if !slices.Contains(s.Confirmed, g.Node) { // else it is what the node was before it was started again
+				s.Lapsed = append(s.Lapsed, g.Node)
+			}
 			continue
 		}
 		s.NotConfirmed = append(s.NotConfirmed, latchkey.Unconfirmed{Node: g.Node, MaxSeconds: left.Seconds()})
 	}
-	slices.Sort(s.Confirmed)
 	slices.Sort(s.Lapsed)
 	slices.SortFunc(s.NotConfirmed, func(a, b latchkey.Unconfirmed) int { return strings.Compare(a.Node, b.Node) })
 	return s
@@ -177,8 +180,13 @@ func (o *roster) read(ctx context.Context, leases latchkey.LeaseStore, has latch
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-mine.done:
-		return mine.list, mine.err
 	}
+	var other *latchkey.AnotherHistoryError
+	if errors.As(mine.err, &other) && other.Missing != has {
+		// It was refused for another change that waits; what was lost is that one's.
+		return leases.Registrations(ctx, has)
+	}
+	return mine.list, mine.err
 }
 
 func (o *roster) begin(mine *reading, leases latchkey.LeaseStore) {

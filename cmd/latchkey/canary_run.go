@@ -293,5 +293,10 @@ func (r *canaryResult) verdict() error {
 	case s.Verifies == s.Unavailable+s.Unreachable:
 		return errors.New("no node gave an answer")
 	}
+	for _, n := range r.nodes {
+		if n.Verifies == n.Unavailable+n.Unreachable {
+			return fmt.Errorf("node %s gave no answer: what it would have said was not seen", n.Node)
+		}
+	}
 	return nil
 }

@@ -29,7 +29,7 @@ const (
 	// overlapEvery is how often ends of overlaps are looked for: they are at most 1 s late.
 	overlapEvery = 500 * time.Millisecond
 	// retainEvery is how often old records are looked for.
-	retainEvery = 5 * time.Minute
+	retainEvery = time.Minute
 	// tombstoneAge is how long dead credentials are remembered.
 	tombstoneAge = 90 * 24 * time.Hour
 )
@@ -91,9 +91,6 @@ func (c *serveCmd) Run(g *globals) error {
 	started()
 	if err != nil {
 		return errors.Join(err, sockets.close())
-	}
-	if err := n.store.Retain(ctx, c.retention()); err != nil {
-		return errors.Join(err, sockets.close(), n.Close())
 	}
 	s, err := c.newServer(n, sockets, logger)
 	if err != nil {

@@ -222,16 +222,19 @@ func (s *server) idle(ctx context.Context) bool {
 	return true
 }
 
-// keepHouse does what comes due: ends of overlaps, and old tombstones.
+// keepHouse does what comes due: ends of overlaps, old tombstones, old records. In
+// a database with another history it does nothing: a person must look at it first.
 func (s *server) keepHouse(ctx context.Context) {
 	overlaps, tombstones, records := time.NewTicker(overlapEvery), time.NewTicker(24*time.Hour), time.NewTicker(retainEvery)
 	defer overlaps.Stop()
 	defer tombstones.Stop()
 	defer records.Stop()
-	// A purge may take long, and ends of overlaps must not wait for it; the store stays open until it has ended.
+	// Some of it may take long, and ends of overlaps must not wait for it; the store stays open until it has ended.
 	var purges sync.WaitGroup
 	defer purges.Wait()
-	purges.Go(func() { s.purge(ctx) })
+	purge, retain := s.alone(ctx, s.purge), s.alone(ctx, s.retain)
+	purges.Go(purge)
+	purges.Go(retain)
 	failing := false // a database that is down for an hour is not said so 7,200 times
 	for {
 		var err error
@@ -239,20 +242,43 @@ func (s *server) keepHouse(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-overlaps.C:
+			if s.node.replica.Status().Alarm != nil {
+				continue
+			}
 			err = s.node.keyring.EndOverlaps(ctx)
 			if err == nil && failing {
 				s.logger.Info("housekeeping goes on")
 				failing = false
 			}
 		case <-tombstones.C:
-			purges.Go(func() { s.purge(ctx) })
+			purges.Go(purge)
 		case <-records.C:
-			err = s.node.store.Retain(ctx, s.keep)
+			purges.Go(retain)
 		}
 		if err != nil && ctx.Err() == nil && !failing {
 			s.logger.Error("housekeeping failed; it is tried again", "error", err)
 			failing = true
 		}
+	}
+}
+
+// alone returns work that is left out while it is still at it, or while nobody can
+// say which history is the right one.
+func (s *server) alone(ctx context.Context, work func(context.Context)) func() {
+	var busy sync.Mutex
+	return func() {
+		if s.node.replica.Status().Alarm != nil || !busy.TryLock() {
+			return
+		}
+		defer busy.Unlock()
+		work(ctx)
+	}
+}
+
+// retain forgets old records. A store that cannot is no reason not to serve.
+func (s *server) retain(ctx context.Context) {
+	if err := s.node.store.Retain(ctx, s.keep); err != nil && ctx.Err() == nil {
+		s.logger.Error("old records were not removed; it is tried again in "+retainEvery.String(), "error", err)
 	}
 }
 

@@ -60,7 +60,7 @@ func exists(path string) (bool, error) {
 
 // historyPath is the file in which a node of a cluster remembers how far the
 // database had come.
-func historyPath(data string) string { return filepath.Join(data, "history.json") }
+func historyPath(data string) string { return filepath.Join(data, "history") }
 
 // ownsNoStore refuses the data directory of a server that has a store of its
 // own: the records that wait in its journal are not the cluster's.
