@@ -92,26 +92,59 @@ func readEntry(b []byte, salt uint32) (entry, error) {
 	return e, nil
 }
 
+// A layout says where the parts of a record are in the payload of its entry.
+type layout struct {
+	numbers [5]int64   // as appendEntry writes them
+	texts   [14]extent // in the order of textsOf
+}
+
+// An extent is a part of a payload, from an offset to another.
+type extent struct{ from, to int }
+
+// The places of texts that are looked at without decoding a record.
+const (
+	textCredentialID = 2
+	textOutcome      = 4
+)
+
+// layout finds the parts of the record, and copies nothing.
+func (e *entry) layout() (l layout, err error) {
+	at := 16
+	for i := range l.numbers {
+		n, size := binary.Varint(e.payload[at:])
+		if size <= 0 {
+			return l, errDamaged
+		}
+		l.numbers[i] = n
+		at += size
+	}
+	for i := range l.texts {
+		n, size := binary.Uvarint(e.payload[at:])
+		if size <= 0 || n > uint64(len(e.payload)-at-size) {
+			return l, errDamaged
+		}
+		at += size
+		l.texts[i] = extent{at, at + int(n)}
+		at += int(n)
+	}
+	return l, nil
+}
+
+// text returns one of the texts.
+func (e *entry) text(x extent) []byte { return e.payload[x.from:x.to] }
+
 // record decodes the record of an entry.
 func (e *entry) record() (r latchkey.Record, err error) {
-	b := e.payload[16:]
-	r.RequestID = e.id.String()
-	var numbers [5]int64
-	for i := range numbers {
-		n, size := binary.Varint(b)
-		if size <= 0 {
-			return r, errDamaged
-		}
-		numbers[i], b = n, b[size:]
+	l, err := e.layout()
+	if err != nil {
+		return r, err
 	}
-	r.Time = time.UnixMicro(numbers[0]).UTC()
-	r.Status, r.BytesIn, r.BytesOut, r.DurationUS = int(numbers[1]), numbers[2], numbers[3], numbers[4]
-	for _, s := range textsOf(&r) {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) {
-			return r, errDamaged
-		}
-		*s, b = string(b[size:size+int(n)]), b[size+int(n):]
+	r.RequestID = e.id.String()
+	r.Time = time.UnixMicro(l.numbers[0]).UTC()
+	r.Status, r.BytesIn, r.BytesOut, r.DurationUS = int(l.numbers[1]), l.numbers[2], l.numbers[3], l.numbers[4]
+	all := string(e.payload) // of which the texts are parts: one allocation for fourteen
+	for i, s := range textsOf(&r) {
+		*s = all[l.texts[i].from:l.texts[i].to]
 	}
 	return r, nil
 }
@@ -120,9 +153,9 @@ func (e *entry) record() (r latchkey.Record, err error) {
 // each with its offset. What is damaged is stepped over; it returns how many
 // bytes that were, the zeros behind the last entry aside, and where that ended.
 func entries(b []byte, salt uint32, each func(offset int, e *entry) error) (end, damaged int, err error) {
+	var e entry // the same one each time: there are millions
 	for at := 0; at+entryHeader <= len(b); {
-		e, err := readEntry(b[at:], salt)
-		if err != nil {
+		if e, err = readEntry(b[at:], salt); err != nil {
 			at += entryAlign
 			continue
 		}

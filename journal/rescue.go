@@ -1,9 +1,11 @@
 package journal
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,12 +36,12 @@ func within(list []stretch, from, to int64) (n int64) {
 }
 
 // readable returns what can be read from an offset to another, with zeros in
-// place of what cannot.
-func (s *segment) readable(from, to int64) (b []byte, bad []stretch) {
-	if b, err := s.read(from, to); err == nil {
-		return b, nil
+// place of what cannot. The bytes are in room if there is enough.
+func (s *segment) readable(room []byte, from, to int64) (b []byte, bad []stretch) {
+	b = slices.Grow(room[:0], int(to-from))
+	if n, err := s.file.ReadAt(b[:to-from], from); err == nil || errors.Is(err, io.EOF) {
+		return b[:n], nil
 	}
-	b = make([]byte, 0, to-from)
 	for at := from; at < to; at += readPiece {
 		end := min(at+readPiece, to)
 		piece, err := s.read(at, end)
@@ -104,7 +106,7 @@ func (j *Journal) sealNow(s *segment) {
 // salvage returns the ended records that can be read, and those whose beginning
 // can be, and takes them out of ended.
 func salvage(s *segment, from, end int64, ended map[uuid.UUID]bool) (list []latchkey.Record) {
-	b, _ := s.readable(from, end)
+	b, _ := s.readable(nil, from, end)
 	begun := make(map[uuid.UUID]latchkey.Record)
 	_, _, _ = entries(b, s.salt, func(_ int, e *entry) error {
 		r, err := e.record()
@@ -132,56 +134,4 @@ func salvage(s *segment, from, end int64, ended map[uuid.UUID]bool) (list []latc
 func timeOf(id uuid.UUID) time.Time {
 	sec, nsec := id.Time().UnixTime()
 	return time.Unix(sec, nsec).UTC()
-}
-
-// losses counts what segments that were left behind cannot give back. What is
-// between two records that can be read was lost between their times.
-type losses struct {
-	last  time.Time // of the newest record that was read
-	from  time.Time // of what is being counted
-	count int64     // at most so many
-	gaps  []latchkey.Gap
-}
-
-// lose counts the records that so many bytes can have held, since a time if
-// nothing was read before.
-func (l *losses) lose(bytes int64, since time.Time) {
-	if l.count == 0 {
-		l.from = l.last
-		if l.from.IsZero() {
-			l.from = since
-		}
-	}
-	l.count += bytes/minEntry + 1
-}
-
-// read notes a record that was read, or the end of all.
-func (l *losses) read(at time.Time) {
-	if l.count > 0 {
-		to := at
-		if to.Before(l.from) {
-			to = l.from
-		}
-		l.gaps = append(l.gaps, latchkey.Gap{From: l.from, To: to, Count: l.count, AtMost: true})
-		l.count = 0
-	}
-	if at.After(l.last) {
-		l.last = at
-	}
-}
-
-// without takes a segment that has no header, or none that can be read, for
-// lost, unless nothing was ever in it.
-func (l *losses) without(path string, f file, size int64) {
-	since := born(path)
-	if f == nil {
-		l.lose(size, since)
-		return
-	}
-	s := &segment{path: path, file: f}
-	b, bad := s.readable(0, size)
-	// Of a segment that was never begun not even the header is whole.
-	if n := len(bytes.TrimRight(b[min(len(b), segmentHeader):], "\x00")); n > 0 || len(bad) > 0 {
-		l.lose(max(int64(n), within(bad, 0, size)), since)
-	}
 }

@@ -19,11 +19,12 @@ func (j *Journal) takeIn() (orphans []latchkey.Record, err error) {
 	if err != nil {
 		return nil, err
 	}
+	found := findAll(paths, j.config.open)
 	begun := make(map[uuid.UUID]place)
 	var lost losses
-	for _, path := range paths {
-		if err := j.takeInSegment(path, begun, &lost); err != nil {
-			return nil, err
+	for i, f := range found {
+		if err := j.takeInSegment(f, begun, &lost); err != nil {
+			return nil, errors.Join(err, closeFound(found[i:]))
 		}
 	}
 	for id, p := range begun {
@@ -51,21 +52,44 @@ type place struct {
 	offset  int64
 }
 
-func (j *Journal) takeInSegment(path string, begun map[uuid.UUID]place, lost *losses) error {
-	s, err := openSegment(path, j.config.open)
+// takeInSegment takes in what was found in a segment, after all before it.
+func (j *Journal) takeInSegment(f *finding, begun map[uuid.UUID]place, lost *losses) error {
 	var other *versionError
 	switch {
-	case errors.As(err, &other):
-		return err // whoever wrote it can read it
-	case err != nil:
-		j.logger.Error("a segment of the journal cannot be used, and is set aside", "segment", path, "error", err)
-		j.giveUpSegment(path, lost)
-		return setAside(path)
+	case errors.As(f.err, &other):
+		return f.err // whoever wrote it can read it
+	case f.err != nil:
+		j.logger.Error("a segment of the journal cannot be used, and is set aside", "segment", f.path, "error", f.err)
+		j.giveUpSegment(f.path, lost)
+		return setAside(f.path)
 	}
+	s := f.segment
 	j.next = max(j.next, s.sequence+1)
-	j.index(s, begun, lost)
-	if s.end == segmentHeader && !s.damaged {
-		return s.remove()
+	lost.follow(f.trace, func() time.Time { return born(f.path) })
+	for id := range begun {
+		if _, ended := s.index[id]; ended {
+			delete(begun, id)
+		}
+	}
+	for id, offset := range f.begun {
+		begun[id] = place{s, offset}
+	}
+	for credentialID, at := range f.used {
+		if at.After(j.used[credentialID]) {
+			j.used[credentialID] = at
+		}
+	}
+	if f.torn > 0 || s.damaged {
+		j.logger.Warn("the journal was torn when the process ended, and is repaired: what is damaged is left out",
+			"segment", f.path, "bytes", f.torn, "unreadable", f.unreadable)
+	}
+	if !s.damaged { // else it is set aside as it is
+		if err := s.file.Truncate(s.end); err != nil {
+			j.logger.Warn("the rest of a segment cannot be cut off", "segment", f.path, "error", err)
+		}
+		if s.end == segmentHeader {
+			return s.remove()
+		}
 	}
 	j.segments = append(j.segments, s)
 	return nil
@@ -84,50 +108,6 @@ func (j *Journal) giveUpSegment(path string, lost *losses) {
 	}
 	defer f.Close()
 	lost.without(path, f, info.Size())
-}
-
-// index finds what is in a segment, and cuts off what a kill left half written.
-func (j *Journal) index(s *segment, begun map[uuid.UUID]place, lost *losses) {
-	b, bad := s.readable(segmentHeader, max(s.end, segmentHeader))
-	last := int64(segmentHeader) // the end of the last entry
-	end, damaged, _ := entries(b, s.salt, func(offset int, e *entry) error {
-		at := segmentHeader + int64(offset)
-		if n := max(within(bad, last, at), int64(nonZero(b[last-segmentHeader:offset]))); n > 0 {
-			s.damaged = true
-			lost.lose(n, born(s.path))
-		}
-		last = at + int64(e.size)
-		lost.read(timeOf(e.id))
-		if e.kind == kindBegin {
-			begun[e.id] = place{s, at}
-			return nil
-		}
-		r, err := e.record()
-		if err != nil {
-			return nil
-		}
-		delete(begun, e.id)
-		s.index[e.id] = uint32(at)
-		if r.Outcome == latchkey.OutcomeAccepted && r.CredentialID != "" && r.Time.After(j.used[r.CredentialID]) {
-			j.used[r.CredentialID] = r.Time
-		}
-		return nil
-	})
-	s.end = segmentHeader + int64(end)
-	if n := within(bad, s.end, s.size); n > 0 {
-		s.damaged = true
-		lost.lose(n, born(s.path))
-	}
-	if damaged > 0 || s.damaged {
-		j.logger.Warn("the journal was torn when the process ended, and is repaired: what is damaged is left out",
-			"segment", s.path, "bytes", damaged, "unreadable", within(bad, 0, s.size))
-	}
-	if s.damaged {
-		return // it is set aside as it is
-	}
-	if err := s.file.Truncate(s.end); err != nil {
-		j.logger.Warn("the rest of a segment cannot be cut off", "segment", s.path, "error", err)
-	}
 }
 
 // A versionError is a segment of another latchkey.
