@@ -1,5 +1,6 @@
 # make run      the server on this machine, with data in ./latchkey-data
 # make test     everything that must hold; installs what it needs on Debian
+# make simulation  20,000 random schedules of a cluster on virtual time, and the model of its protocol
 # make bench    what a decision costs
 # make fuzz     each fuzz target for FUZZTIME
 # make torture  a million requests while the server is killed twenty times; then, for hours, what can happen to
@@ -9,7 +10,7 @@
 GO       ?= go
 FUZZTIME ?= 20s
 
-.PHONY: run build test bench fuzz torture torture-healthy torture-faults torture-faults-3s torture-promotions mutants setup
+.PHONY: run build test simulation bench fuzz torture torture-healthy torture-faults torture-faults-3s torture-promotions mutants setup
 
 run:
 	$(GO) run ./cmd/latchkey serve
@@ -28,7 +29,10 @@ test: setup
 	$(GO) test -race -timeout 20m ./...
 	@echo "Snippets of docs/clients that ran:"; cat docs/testdata/runs.txt
 	$(GO) test -run Alloc . ./jwt
-	$(GO) test -timeout 10m -run 'TestModel|TestSimulation' ./replica
+
+# 20,000 schedules, and the model's larger worlds: without the race detector, which make test plays a part of them under.
+simulation:
+	$(GO) test -timeout 30m -run 'TestModel|TestSimulation' -v ./replica
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./cmd/latchkey
