@@ -35,7 +35,7 @@ simulation:
 	$(GO) test -timeout 30m -run 'TestModel|TestSimulation' -v ./replica
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./cmd/latchkey
+	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./replica ./postgres ./cmd/latchkey
 	LATCHKEY_ROLL_TIME=1 $(GO) test -timeout 30m -run 'TestRollTime|TestNodeCount' -v ./cmd/latchkey
 
 fuzz:
