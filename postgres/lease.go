@@ -16,10 +16,21 @@ import (
 func (s *Store) Register(ctx context.Context, r latchkey.Registration) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
-	_, err := s.durable(ctx, s.leases, `
-		INSERT INTO registrations (id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed)
-		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $8, coalesce($7, latchkey_now()))`,
-		text(r.ID), text(r.Node), text(r.Address), text(r.Version), int64(r.Lease), int64(r.StaleOK), s.now(), newChangeID())
+	conn, err := s.leases.Acquire(ctx)
+	if err != nil {
+		return fault("register", err)
+	}
+	defer conn.Release()
+	err = transact(ctx, conn, []query{
+		{sql: `BEGIN ISOLATION LEVEL READ COMMITTED`},
+		s.mark(),
+		{
+			sql: `
+				INSERT INTO registrations (id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed)
+				VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $8, coalesce($7, latchkey_now()))`,
+			args: []any{text(r.ID), text(r.Node), text(r.Address), text(r.Version), int64(r.Lease), int64(r.StaleOK), s.now(), newChangeID()},
+		},
+	})
 	if state(err) == stateUnique {
 		return conflict("a registration with this ID is there already")
 	}
@@ -54,7 +65,7 @@ func (s *Store) Reap(ctx context.Context, id, renewal string) error {
 }
 
 // Registrations returns all registrations, by the name of their node, from a
-// snapshot that has all positions given.
+// snapshot that has all positions given, and in which the timeline is marked.
 func (s *Store) Registrations(ctx context.Context, has ...latchkey.Position) ([]latchkey.Registration, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
@@ -80,7 +91,7 @@ func (s *Store) Registrations(ctx context.Context, has ...latchkey.Position) ([]
 	for i, position := range has {
 		queries = append(queries, seen[i].query("", position, latchkey.Position{}))
 	}
-	if err := transact(ctx, conn, queries); err != nil {
+	if err := s.marked(ctx, conn, queries); err != nil {
 		return nil, fault("read registrations", err)
 	}
 	for i, position := range has {

@@ -150,7 +150,7 @@ func (s *Store) send(batch []*change) {
 		finish(batch, fault("connect to the database", err))
 		return
 	}
-	known, err := commit(ctx, conn, batch)
+	known, err := s.commit(ctx, conn, batch)
 	conn.Release()
 	switch {
 	case err == nil || known && len(batch) == 1:
@@ -176,12 +176,13 @@ func finish(batch []*change, err error) {
 // it holds the counter's row. It is READ COMMITTED: each statement after the
 // first sees all that was committed before the row's lock was had. known is
 // whether err is certain: nothing was committed.
-func commit(ctx context.Context, conn *pgxpool.Conn, changes []*change) (known bool, err error) {
+func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, changes []*change) (known bool, err error) {
 	b := new(pgx.Batch)
 	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
+	b.Queue(markTimeline, int64(s.lease))
 	for _, c := range changes {
-		for _, s := range c.steps {
-			b.Queue(s.query, s.args...)
+		for _, step := range c.steps {
+			b.Queue(step.query, step.args...)
 		}
 	}
 	b.Queue(`NOTIFY latchkey`)
@@ -205,8 +206,10 @@ func commit(ctx context.Context, conn *pgxpool.Conn, changes []*change) (known b
 // readCommit reads the answers to what commit sent.
 func readCommit(conn *pgxpool.Conn, answers pgx.BatchResults, changes []*change) error {
 	defer answers.Close() // what comes after the answer to COMMIT says nothing of it
-	if _, err := answers.Exec(); err != nil {
-		return fault("begin", err)
+	for _, doing := range []string{"begin", "mark the timeline"} {
+		if _, err := answers.Exec(); err != nil {
+			return fault(doing, err)
+		}
 	}
 	for _, c := range changes {
 		for i, s := range c.steps {

@@ -120,11 +120,11 @@ func (s *Store) renew(ctx context.Context, r latchkey.Renewal, after latchkey.Re
 		return err
 	}
 	defer conn.Release()
-	// It is written only if all that could be wrong is right.
-	queries := begin(after)
+	queries := append(begin(after), s.mark())
 	if leftOut("durablelease") {
 		queries = append(queries, query{sql: `SET LOCAL synchronous_commit = local`})
 	}
+	// It is written only if all that could be wrong is right.
 	queries = append(queries, query{
 		sql: `
 			UPDATE registrations SET renewals = renewals + 1, renewal = $8, applied = greatest(applied, $2), renewed = coalesce($6, latchkey_now())

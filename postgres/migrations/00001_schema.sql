@@ -112,6 +112,45 @@ CREATE TABLE registrations (
 	renewed  bigint NOT NULL
 ) WITH (fillfactor = 30);
 
+-- Where the server's log stands in the history of promotions. Another one begins
+-- when a standby is promoted; '' where the server does not say, as some do that
+-- have no log of their own.
+CREATE FUNCTION latchkey_timeline() RETURNS text LANGUAGE plpgsql VOLATILE AS
+$$ BEGIN
+	RETURN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+EXCEPTION WHEN OTHERS THEN
+	IF pg_is_in_recovery() THEN
+		RAISE;
+	END IF;
+	RETURN '';
+END $$;
+
+-- The timeline that was marked last.
+CREATE TABLE timeline (
+	one  integer PRIMARY KEY CHECK (one = 1),
+	name text NOT NULL
+);
+
+INSERT INTO timeline (one, name) VALUES (1, latchkey_timeline());
+
+-- Marks a timeline that is new. The promotion that began it may have lost
+-- registrations whose nodes have good leases: one that nobody renews stands for
+-- all of them, with the longest lease there is.
+CREATE FUNCTION latchkey_mark(own_lease bigint) RETURNS void LANGUAGE plpgsql AS
+$$ DECLARE current text := latchkey_timeline();
+BEGIN
+	IF EXISTS (SELECT FROM timeline WHERE name = current) THEN
+		RETURN;
+	END IF;
+	UPDATE timeline SET name = current WHERE name <> current;
+	IF FOUND THEN
+		INSERT INTO registrations (id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed)
+		SELECT 'lost_' || gen_random_uuid(), '(lost at failover)', '', '', greatest(max(lease), own_lease), coalesce(max(stale_ok), 0),
+			0, 0, gen_random_uuid()::text, latchkey_now()
+		FROM registrations;
+	END IF;
+END $$;
+
 -- When a person said that this history is the right one.
 CREATE TABLE acceptances (
 	seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
