@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -41,7 +42,7 @@ func TestNodeCount(t *testing.T) {
 		var starting sync.WaitGroup
 		more := make([]*inProcess, count-len(running))
 		for i := range more {
-			starting.Go(func() { more[i] = startMember(t, c, "m") })
+			starting.Go(func() { more[i] = startMember(t, c, fmt.Sprintf("n%d", len(running)+i+1)) })
 		}
 		starting.Wait()
 		for _, m := range more {
@@ -93,7 +94,7 @@ func startMember(t *testing.T, c nodeConfig, name string) *inProcess {
 		t.Error(err)
 		return &inProcess{stop: func() {}}
 	}
-	r := &replica.Replica{Store: n.store, Leases: n.leases, Sealer: sealer, Node: name, Logger: c.Logger, HistoryFile: filepath.Join(t.TempDir(), "history.json")}
+	r := &replica.Replica{Store: n.store, Leases: n.leases, Sealer: sealer, Node: name, Logger: c.Logger, HistoryFile: filepath.Join(t.TempDir(), "history")}
 	if err := r.Join(t.Context()); err != nil {
 		t.Error(err)
 	}
