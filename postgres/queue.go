@@ -140,8 +140,10 @@ func (s *Store) drain() {
 	}
 }
 
-// send writes changes in one transaction. If one of them fails, each is tried
-// alone, so that one's conflict is not another's.
+// send writes changes in one transaction. If one of them cannot be made, each is
+// tried alone, so that one's conflict is not another's. What would hold up the
+// next as well (a lock, a full disk, a dead server) fails them all: to wait for
+// it 64 times would hold up those that come later for minutes.
 func (s *Store) send(batch []*change) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience())
 	defer cancel()
@@ -150,15 +152,15 @@ func (s *Store) send(batch []*change) {
 		finish(batch, fault("connect to the database", err))
 		return
 	}
-	known, err := s.commit(ctx, conn, batch)
+	known, single, err := s.commit(ctx, conn, batch)
 	conn.Release()
 	switch {
-	case err == nil || known && len(batch) == 1:
-		finish(batch, err)
-	case known:
+	case known && single && len(batch) > 1:
 		for _, c := range batch {
 			s.send([]*change{c})
 		}
+	case known:
+		finish(batch, err)
 	default:
 		// The others need not wait for what becomes of these.
 		s.queue.workers.Go(func() { finish(batch, s.resolve(batch, err)) })
@@ -175,8 +177,9 @@ func finish(batch []*change, err error) {
 // commit sends a whole transaction at once, so that it never waits for us while
 // it holds the counter's row. It is READ COMMITTED: each statement after the
 // first sees all that was committed before the row's lock was had. known is
-// whether err is certain: nothing was committed.
-func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, changes []*change) (known bool, err error) {
+// whether err is certain: nothing was committed. single is whether it is the error
+// of one of them.
+func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, changes []*change) (known, single bool, err error) {
 	b := new(pgx.Batch)
 	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 	b.Queue(markTimeline, int64(s.lease))
@@ -187,9 +190,9 @@ func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, changes []*chang
 	}
 	b.Queue(`NOTIFY latchkey`)
 	b.Queue(`COMMIT`)
-	err = readCommit(conn, conn.SendBatch(ctx, b), changes)
+	single, err = readCommit(conn, conn.SendBatch(ctx, b), changes)
 	if err == nil {
-		return true, nil
+		return true, false, nil
 	}
 	// A connection that is usable has read to the end of what was sent: what
 	// is not committed by now will not be. A warning is another matter.
@@ -198,47 +201,60 @@ func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, changes []*chang
 		if !conn.Conn().IsClosed() {
 			_, _ = conn.Exec(ctx, `ROLLBACK`)
 		}
-		return true, err
+		return true, single, err
 	}
-	return false, err
+	return false, false, err
 }
 
-// readCommit reads the answers to what commit sent.
-func readCommit(conn *pgxpool.Conn, answers pgx.BatchResults, changes []*change) error {
+// ofOne reports whether an error is of the change itself, whatever goes on in
+// the database: its premise is gone, or it is none that the tables take.
+func ofOne(err error) bool {
+	switch code := state(err); {
+	case code == statePremise:
+		return true
+	case len(code) == 5:
+		// The classes "data exception", "integrity constraint violation", and
+		// "program limit exceeded".
+		return slices.Contains([]string{"22", "23", "54"}, code[:2])
+	}
+	return false
+}
+
+// readCommit reads the answers to what commit sent. single is as commit's.
+func readCommit(conn *pgxpool.Conn, answers pgx.BatchResults, changes []*change) (single bool, err error) {
 	defer answers.Close() // what comes after the answer to COMMIT says nothing of it
 	for _, doing := range []string{"begin", "mark the timeline"} {
 		if _, err := answers.Exec(); err != nil {
-			return fault(doing, err)
+			return false, fault(doing, err)
 		}
 	}
 	for _, c := range changes {
 		for i, s := range c.steps {
-			var err error
 			if i == 0 {
 				err = answers.QueryRow().Scan(&c.revision)
 			} else {
 				_, err = answers.Exec()
 			}
 			if err != nil {
-				return s.explain(err)
+				return ofOne(err), s.explain(err)
 			}
 		}
 	}
 	if _, err := answers.Exec(); err != nil {
-		return fault("notify", err)
+		return false, fault("notify", err)
 	}
 	takeWarning(conn.Conn())
 	tag, err := answers.Exec()
 	if err != nil {
-		return fault("commit", err)
+		return false, fault("commit", err)
 	}
 	if warning := takeWarning(conn.Conn()); warning != "" {
-		return fmt.Errorf("commit: %w: the database warned: %s", latchkey.ErrOutcomeUnknown, warning)
+		return false, fmt.Errorf("commit: %w: the database warned: %s", latchkey.ErrOutcomeUnknown, warning)
 	}
 	if tag.String() != "COMMIT" {
-		return fmt.Errorf("commit: the database answered %s", tag)
+		return false, fmt.Errorf("commit: the database answered %s", tag)
 	}
-	return nil
+	return false, nil
 }
 
 // resolve finds out what became of changes whose commit was not answered. It

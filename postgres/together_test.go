@@ -1,12 +1,15 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"latchkey"
 )
@@ -86,6 +89,59 @@ func TestOneConflictIsNotAnothers(t *testing.T) {
 		t.Errorf("those that can be made are, and no others: %d made, %d conflicts, %d revisions", made.Load(), conflicts.Load(), got.Revision-begun)
 	}
 	mustRoll(t, s, taken[0])
+}
+
+// TestHeldCounter: while somebody holds the counter's row, the changes that wait
+// go out together, and fail together: not one after the other, each after a
+// time-out of its own.
+func TestHeldCounter(t *testing.T) {
+	const many = 8
+	sv := server.Server(t)
+	name := sv.NewDatabase(t)
+	s := mustOpen(t, Config{URL: sv.URL(name)})
+	ids := teamsOf(t, s, 1+many)
+	// One that is not of ours: nothing bounds its transaction.
+	holder, err := pgx.Connect(t.Context(), sv.URL(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close(context.Background())
+	if _, err := holder.Exec(t.Context(), `BEGIN; SELECT FROM latchkey.meta FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	failures := make(chan error, len(ids))
+	change := func(id string) {
+		_, _, err := s.UpdateTeam(t.Context(), id, roll)
+		failures <- err
+	}
+	go change(ids[0]) // alone
+	for number(t, s, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for _, id := range ids[1:] {
+		go change(id)
+	}
+	for waiting := 0; waiting < many; time.Sleep(time.Millisecond) {
+		s.queue.mu.Lock()
+		waiting = len(s.queue.waiting)
+		s.queue.mu.Unlock()
+		if len(failures) > 0 {
+			t.Fatal("the changes were not all waiting when the first failed")
+		}
+	}
+	before := s.writer.Stat().AcquireCount()
+	for range ids {
+		if err := <-failures; state(err) != stateLocked {
+			t.Errorf("a change that waited for the counter's row in vain says so: %v", err)
+		}
+	}
+	if sent := s.writer.Stat().AcquireCount() - before; sent != 1 {
+		t.Errorf("%d changes that failed for what is none's fault were sent in %d transactions, not in one", many, sent)
+	}
+	if _, err := holder.Exec(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	mustRoll(t, s, ids[0])
 }
 
 // TestEditIsAskedAgain: where another process changed the team between an edit
