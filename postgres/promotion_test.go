@@ -42,7 +42,7 @@ func TestLostRegistration(t *testing.T) {
 	}
 	standby := primary.Standby(t, "second")
 	standby.CatchUp(t, primary)
-	standby.Configure(t, "primary_conninfo = ''")
+	standby.CutOff(t)
 	if err := before.Register(t.Context(), latchkey.Registration{ID: "lost", Node: "lost", Lease: own}); err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func TestLaggingStandby(t *testing.T) {
 		at = change.Position()
 	}
 
-	standby.Configure(t, "primary_conninfo = ''", "recovery_min_apply_delay = 0")
+	standby.CutOff(t, "recovery_min_apply_delay = 0")
 	lost := mustRoll(t, s, id)
 	primary.Kill(t)
 	standby.Promote(t)

@@ -88,7 +88,7 @@ func TestStandby(t *testing.T) {
 	if got := value(t, standby.URL(name), `SELECT count(*)::text FROM kept`); got != "1" {
 		t.Errorf("a standby has what its primary has: %s rows", got)
 	}
-	standby.Configure(t, "primary_conninfo = ''")
+	standby.CutOff(t)
 	primary.Configure(t, "synchronous_standby_names = ''")
 	primary.Exec(t, name, `INSERT INTO kept VALUES (2)`)
 	standby.Promote(t)

@@ -65,8 +65,7 @@ func (s *Server) query(t testing.TB, query string, dest any) {
 
 // Standby starts a standby that streams from the server under a name (which
 // synchronous_standby_names may hold), with settings such as
-// "recovery_min_apply_delay = 1h". To make it fall behind for good, cut it off:
-// Configure(t, "primary_conninfo = ”").
+// "recovery_min_apply_delay = 1h". To make it fall behind for good, [Server.CutOff].
 func (s *Server) Standby(t testing.TB, name string, settings ...string) *Server {
 	t.Helper()
 	standby, err := newDir(s.bin)
@@ -108,6 +107,23 @@ func (s *Server) CatchUp(t testing.TB, primary *Server) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the standby does not catch up:\n%s", s.Log())
+		}
+	}
+}
+
+// CutOff cuts a standby off from its primary for good, and changes settings. When
+// it returns, the standby receives nothing any more. (One that applies with a
+// delay goes on receiving: "recovery_min_apply_delay = 0" ends that.)
+func (s *Server) CutOff(t testing.TB, settings ...string) {
+	t.Helper()
+	s.Configure(t, append([]string{"primary_conninfo = ''"}, settings...)...)
+	for deadline := time.Now().Add(startTime); ; time.Sleep(5 * time.Millisecond) {
+		var receiving bool
+		if s.query(t, `SELECT EXISTS (SELECT FROM pg_stat_wal_receiver)`, &receiving); !receiving {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the standby goes on receiving")
 		}
 	}
 }
