@@ -134,26 +134,29 @@ func (d *days) release(used *day) error {
 	return oldest.close()
 }
 
+// fileSuffixes are of the files of one day. The file itself is the first: what is
+// left of a day without it is nothing to anybody.
+var fileSuffixes = []string{"", "-wal", "-shm"}
+
 // remove deletes the file of a day, unless somebody works with it.
-func (d *days) remove(number int64) (removed bool, err error) {
+func (d *days) remove(number int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var errs []error
 	if o := d.open[number]; o != nil {
 		if o.users > 0 {
-			return false, nil
+			return nil
 		}
 		delete(d.open, number)
-		if err := o.close(); err != nil {
-			return false, err
-		}
+		errs = append(errs, o.close()) // which writes, and may find no room
 	}
-	// The file itself goes first: what is left of it then is nothing to anybody.
-	for _, suffix := range []string{"", "-wal", "-shm"} {
+	for _, suffix := range fileSuffixes {
 		if err := os.Remove(d.path(number) + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, fmt.Errorf("remove old records: %w", err)
+			errs = append(errs, fmt.Errorf("remove old records: %w", err))
+			break
 		}
 	}
-	return true, nil
+	return errors.Join(errs...)
 }
 
 func (d *days) close() error {

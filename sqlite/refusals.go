@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 
 	"latchkey"
 )
@@ -24,9 +25,27 @@ func (s daySize) perRecord() int64 { return max(1, s.bytes/max(1, s.records)) }
 // refused is how many bytes the refusals take, about.
 func (s daySize) refused() int64 { return s.refusals * s.perRecord() }
 
-// sizeOf returns how large a day is; zero if it has gone.
-func (d *days) sizeOf(ctx context.Context, number int64) (size daySize, err error) {
-	err = d.with(ctx, number, false, func(d *day) error {
+// measure returns the days, newest first, and how large each of them is: as far
+// as it can be known, and why not where it cannot.
+func (s *Store) measure(ctx context.Context) (numbers []int64, sizes []daySize, err error) {
+	numbers, err = s.days.numbers()
+	if err != nil {
+		return nil, nil, err
+	}
+	sizes = make([]daySize, len(numbers))
+	var errs []error
+	for i, number := range numbers {
+		sizes[i], err = s.days.sizeOf(ctx, number)
+		errs = append(errs, err)
+	}
+	return numbers, sizes, errors.Join(errs...)
+}
+
+// sizeOf returns how large a day is; zero if it has gone. A file that cannot be
+// read takes what it takes on disk, and that is all that is known of it.
+func (d *days) sizeOf(ctx context.Context, number int64) (daySize, error) {
+	var size daySize
+	err := d.with(ctx, number, false, func(d *day) error {
 		var page, pages, free int64
 		err := d.read.QueryRowContext(ctx, `
 			SELECT (SELECT page_size FROM pragma_page_size), (SELECT page_count FROM pragma_page_count),
@@ -38,7 +57,20 @@ func (d *days) sizeOf(ctx context.Context, number int64) (size daySize, err erro
 		size.bytes = (pages - free) * page
 		return nil
 	})
+	if err != nil {
+		size = daySize{bytes: d.onDisk(number)}
+	}
 	return size, err
+}
+
+// onDisk returns how many bytes the files of a day take.
+func (d *days) onDisk(number int64) (bytes int64) {
+	for _, suffix := range fileSuffixes {
+		if info, err := os.Stat(d.path(number) + suffix); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
 }
 
 // dropRounds is how often it is measured again how much room was won: pages that
@@ -48,9 +80,6 @@ const dropRounds = 8
 // dropRefusals removes refusals, the oldest first, while there is more than so
 // many bytes of records, and more than half of them of refusals.
 func (s *Store) dropRefusals(ctx context.Context, keep int64) error {
-	if keep <= 0 {
-		return nil
-	}
 	for range dropRounds {
 		if more, err := s.dropSome(ctx, keep); err != nil || !more {
 			return err
@@ -62,18 +91,12 @@ func (s *Store) dropRefusals(ctx context.Context, keep int64) error {
 // dropSome removes as many refusals as seem to be too many, and reports whether
 // there were any.
 func (s *Store) dropSome(ctx context.Context, keep int64) (more bool, err error) {
-	numbers, err := s.days.numbers()
-	if err != nil {
-		return false, err
-	}
-	sizes := make([]daySize, len(numbers))
+	// What cannot be read has no refusals to give, but takes room; [Store.dropLarge] says why.
+	numbers, sizes, _ := s.measure(ctx)
 	var total, refused int64
-	for i, number := range numbers {
-		if sizes[i], err = s.days.sizeOf(ctx, number); err != nil {
-			return false, err
-		}
-		total += sizes[i].bytes
-		refused += sizes[i].refused()
+	for _, size := range sizes {
+		total += size.bytes
+		refused += size.refused()
 	}
 	excess := min(total-keep, refused-keep/2)
 	for i := len(numbers) - 1; i >= 0 && excess > 0; i-- { // the oldest first

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"latchkey"
@@ -65,12 +66,40 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 // that somebody reads at the moment is removed the next time. Of what is too
 // much, refusals go before days, until they take half of what may be kept:
 // strangers can make any number of them.
+//
+// A disk that is full is what this has to help, and a damaged file must not keep
+// the others: what is old goes by its name alone, before anything is opened or
+// written; and no error stops what comes after it.
 func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	horizon := int64(0)
 	if r.Age > 0 {
 		horizon = s.now().Add(-r.Age).UnixMicro()
 	}
-	err := s.records.change(ctx, func(c *sql.Conn) error {
+	errs := []error{s.dropOld(horizon), s.remember(ctx, r, horizon)}
+	if r.Bytes > 0 {
+		errs = append(errs, s.dropRefusals(ctx, r.Bytes), s.dropLarge(ctx, r.Bytes))
+	}
+	return errors.Join(errs...)
+}
+
+// dropOld removes the days that ended before the horizon, in unix µs.
+func (s *Store) dropOld(horizon int64) error {
+	numbers, err := s.days.numbers()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, number := range numbers {
+		if (number+1)*microsPerDay <= horizon {
+			errs = append(errs, s.days.remove(number))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// remember keeps r, and forgets the gaps that ended before the horizon.
+func (s *Store) remember(ctx context.Context, r latchkey.Retention, horizon int64) error {
+	return s.records.change(ctx, func(c *sql.Conn) error {
 		_, err := c.ExecContext(ctx, `UPDATE retention SET age = ?, bytes = ?`, r.Age.Microseconds(), r.Bytes)
 		if err == nil {
 			_, err = c.ExecContext(ctx, `DELETE FROM gaps WHERE "to" < ?`, horizon)
@@ -80,31 +109,18 @@ func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := s.dropRefusals(ctx, r.Bytes); err != nil {
-		return err
-	}
-	numbers, err := s.days.numbers()
-	if err != nil {
-		return err
-	}
+}
+
+// dropLarge removes the oldest days until the others are no more than so many
+// bytes. The newest stays.
+func (s *Store) dropLarge(ctx context.Context, keep int64) error {
+	numbers, sizes, err := s.measure(ctx)
+	errs := []error{err}
 	total := int64(0)
 	for i, number := range numbers {
-		size, err := s.days.sizeOf(ctx, number)
-		if err != nil {
-			return err
-		}
-		total += size.bytes
-		old := (number+1)*microsPerDay <= horizon
-		large := r.Bytes > 0 && total > r.Bytes && i > 0
-		if !old && !large {
-			continue
-		}
-		if _, err := s.days.remove(number); err != nil {
-			return err
+		if total += sizes[i].bytes; total > keep && i > 0 {
+			errs = append(errs, s.days.remove(number))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -1,0 +1,150 @@
+package sqlite
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+// recordsOf makes n records of the day that was some days ago.
+func recordsOf(age, n int, outcome latchkey.Outcome) (list []latchkey.Record) {
+	at := time.Now().UTC().Truncate(time.Microsecond).AddDate(0, 0, -age)
+	for i := range n {
+		id := idAt(at.UnixMilli(), 0x77)
+		random := uuid.New()
+		copy(id[10:], random[10:])
+		list = append(list, latchkey.Record{RequestID: id.String(), Time: at, TeamID: "team_a", Outcome: outcome, Status: 200,
+			CredentialID: "key_a", Path: "/" + strconv.Itoa(i), UserAgent: random.String()})
+	}
+	return list
+}
+
+// fillDays appends a record for each of the last days, and returns them, newest
+// first.
+func fillDays(t *testing.T, s *Store, days int) (list []latchkey.Record) {
+	t.Helper()
+	for age := range days {
+		list = append(list, recordsOf(age, 1, latchkey.OutcomeAccepted)...)
+	}
+	if err := s.AppendRecords(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// damage overwrites the file of a record's day. The store must be closed.
+func damage(t *testing.T, s *Store, r latchkey.Record) string {
+	t.Helper()
+	path := s.days.path(dayOf(uuid.MustParse(r.RequestID)))
+	if err := os.WriteFile(path, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// unwritable makes every write to a file fail, as a disk that is full does.
+func unwritable(t *testing.T, d *database) {
+	t.Helper()
+	if _, err := d.write.ExecContext(t.Context(), `PRAGMA query_only = 1`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func left(t *testing.T, s *Store) int {
+	t.Helper()
+	numbers, err := s.days.numbers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(numbers)
+}
+
+// TestRetainGoesOn: what is old goes, whatever else cannot be done.
+func TestRetainGoesOn(t *testing.T) {
+	const age = 48 * time.Hour
+	for _, c := range []struct {
+		what    string
+		r       latchkey.Retention
+		harm    func(t *testing.T, s *Store, list []latchkey.Record) *Store
+		left    int
+		harmful bool
+	}{
+		{"nothing is wrong", latchkey.Retention{Age: age}, nil, 3, false},
+		{"nothing can be written", latchkey.Retention{Age: age}, full, 3, true},
+		{"nothing can be written, and there is too much", latchkey.Retention{Bytes: 1}, full, 1, true},
+		{"an old day is damaged", latchkey.Retention{Age: age}, withDamage(5), 3, false},
+		{"a day that stays is damaged", latchkey.Retention{Age: age}, withDamage(2), 3, false},
+		{"the newest day is damaged", latchkey.Retention{Age: age}, withDamage(0), 3, false},
+		{"an old day is damaged, and there is too much", latchkey.Retention{Bytes: 1}, withDamage(5), 1, true},
+		{"the newest day is damaged, and there is too much", latchkey.Retention{Bytes: 1}, withDamage(0), 1, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			s := mustOpen(t, t.TempDir())
+			list := fillDays(t, s, 8)
+			if c.harm != nil {
+				s = c.harm(t, s, list)
+			}
+			if err := s.Retain(t.Context(), c.r); (err != nil) != c.harmful {
+				t.Errorf("what could not be done is said, and nothing else: %v", err)
+			}
+			if n := left(t, s); n != c.left {
+				t.Errorf("%d days are left, not %d", n, c.left)
+			}
+		})
+	}
+}
+
+func full(t *testing.T, s *Store, list []latchkey.Record) *Store {
+	unwritable(t, s.records)
+	for _, r := range list {
+		err := s.days.with(t.Context(), dayOf(uuid.MustParse(r.RequestID)), false, func(d *day) error {
+			unwritable(t, d.database)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func withDamage(age int) func(t *testing.T, s *Store, list []latchkey.Record) *Store {
+	return func(t *testing.T, s *Store, list []latchkey.Record) *Store {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		damage(t, s, list[age])
+		again := mustOpen(t, t.TempDir())
+		again.days.dir = s.days.dir // whether it can be opened is another rule
+		return again
+	}
+}
+
+// TestRefusalsThatCannotGo: where refusals cannot be removed, days are.
+func TestRefusalsThatCannotGo(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	list := fillDays(t, s, 3)
+	flood := recordsOf(2, 2000, latchkey.OutcomeDenied)
+	if err := s.AppendRecords(t.Context(), flood); err != nil {
+		t.Fatal(err)
+	}
+	full(t, s, list)
+	err := s.Retain(t.Context(), latchkey.Retention{Bytes: 300_000})
+	if err == nil || !strings.Contains(err.Error(), "readonly") {
+		t.Errorf("it is said that refusals could not be removed: %v", err)
+	}
+	if _, err := s.Record(t.Context(), flood[0].RequestID); !errors.Is(err, latchkey.ErrNotFound) {
+		t.Errorf("the oldest day goes where its refusals cannot: %v", err)
+	}
+	if n := left(t, s); n != 2 {
+		t.Errorf("%d days are left, not 2", n)
+	}
+}
