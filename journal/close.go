@@ -99,7 +99,7 @@ func (j *Journal) closeFiles() error {
 			errs = append(errs, s.remove())
 			continue
 		}
-		errs = append(errs, s.file.Sync(), s.close())
+		errs = append(errs, s.sync(), s.close())
 	}
 	if j.spare != nil {
 		errs = append(errs, j.spare.remove())

@@ -25,5 +25,8 @@ func syncDir(path string) error {
 	return dir.Sync()
 }
 
+// asideSuffix is what the names of files have that were set aside.
+const asideSuffix = ".damaged"
+
 // setAside renames a file that cannot be used, so that nothing is lost.
-func setAside(path string) error { return os.Rename(path, path+".damaged") }
+func setAside(path string) error { return os.Rename(path, path+asideSuffix) }

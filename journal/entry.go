@@ -159,7 +159,7 @@ func entries(b []byte, salt uint32, each func(offset int, e *entry) error) (end,
 			at += entryAlign
 			continue
 		}
-		damaged += nonZero(b[end:at])
+		damaged += at - end
 		if err := each(at, &e); err != nil {
 			return end, damaged, err
 		}

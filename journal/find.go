@@ -78,7 +78,7 @@ func (f *finder) find(path string, open func(string) (file, error)) *finding {
 	last := int64(segmentHeader) // the end of the last entry
 	end, torn, _ := entries(b, s.salt, func(offset int, e *entry) error {
 		at := segmentHeader + int64(offset)
-		if n := max(within(bad, last, at), int64(nonZero(b[last-segmentHeader:offset]))); n > 0 {
+		if n := at - last; n > 0 { // entries follow each other: zeros too were some
 			s.damaged = true
 			r.trace.lose(n)
 		}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey"
 )
 
@@ -29,8 +31,9 @@ type gaps struct {
 }
 
 type gapSlot struct {
-	gap  latchkey.Gap // Count 0: the slot is free
-	open bool         // the last record could not be kept
+	gap   latchkey.Gap // Count 0: the slot is free
+	open  bool         // the last record could not be kept
+	given latchkey.Gap // what the store has of it while it is open
 }
 
 // openGaps reads the gaps that a process left behind. One that was open when it
@@ -68,6 +71,11 @@ func (g *gaps) lose(n int64, from, to time.Time) {
 	slot := -1
 	for i := range g.slots {
 		s := &g.slots[i]
+		if s.open && s.given.Count > 0 && from.Before(s.gap.From) {
+			s.open = false // the store knows it by its From
+			g.dirty |= 1 << i
+			continue
+		}
 		if s.open {
 			slot = i
 			break
@@ -139,6 +147,40 @@ func (g *gaps) closed() (list []latchkey.Gap) {
 		}
 	}
 	return list
+}
+
+// news returns the gaps that have not ended and are not in the store as they are.
+func (g *gaps) news() (list []latchkey.Gap) {
+	for i := range g.slots {
+		if s := &g.slots[i]; s.open && s.gap != s.given {
+			list = append(list, s.gap)
+		}
+	}
+	return list
+}
+
+// gave notes what the store has of a gap.
+func (g *gaps) gave(gap latchkey.Gap) {
+	for i := range g.slots {
+		if s := &g.slots[i]; s.gap.Count > 0 && s.gap.From.Equal(gap.From) {
+			s.given = gap
+		}
+	}
+}
+
+// span returns the time of a record: that in it, and that in its ID, by which
+// it is looked up. A clock that was set tells them apart.
+func span(r *latchkey.Record) (from, to time.Time) {
+	from, to = r.Time, r.Time
+	if id, err := uuid.Parse(r.RequestID); err == nil && id.Version() == 7 {
+		// IDs know milliseconds, but gaps that begin in the same one are two.
+		at := timeOf(id).Add(time.Duration(r.Time.Nanosecond()) % time.Millisecond)
+		to = latest(to, at)
+		if at.Before(from) {
+			from = at
+		}
+	}
+	return from, to
 }
 
 // forget frees the slot of a gap that the store has.

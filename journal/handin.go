@@ -21,13 +21,14 @@ const (
 // A handIn is how far this node has handed in. Only the mover uses it, but for
 // done, which is of the Journal's mu.
 type handIn struct {
-	done time.Time // all responses that ended before are in the store, and it has been said
+	done time.Time // the moment up to which it has been said
 	mark *mark     // what is to be said next; nil: nothing yet
 }
 
 // A mark is a moment, and where the records are that ended before it.
 type mark struct {
 	at       time.Time
+	until    time.Time       // at, or the time of the oldest record that had not ended
 	written  <-chan struct{} // closed once they are in segments; nil: they are
 	sequence uint64          // the segment that they reach into
 	end      int64           // and the offset there; set once they are written
@@ -49,7 +50,11 @@ func (j *Journal) tryHandIn() {
 	ctx, cancel := context.WithTimeout(j.moving, handInTime)
 	defer cancel()
 	at := h.mark.at
-	err := j.config.HandIns.HandIn(ctx, latchkey.HandIn{Node: j.config.Node, Until: at.UTC().Truncate(time.Microsecond)})
+	// What could not be kept up to then is in the store first.
+	err := j.moveGaps(ctx)
+	if err == nil {
+		err = j.config.HandIns.HandIn(ctx, latchkey.HandIn{Node: j.config.Node, Until: h.mark.until.UTC().Truncate(time.Microsecond)})
+	}
 	j.logHandIn(err)
 	if err != nil {
 		return
@@ -64,7 +69,12 @@ func (j *Journal) tryHandIn() {
 func (j *Journal) newMark(at time.Time) *mark {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	m := &mark{at: at}
+	m := &mark{at: at, until: at}
+	for _, l := range j.live {
+		if !l.ended && l.record.Time.Before(m.until) {
+			m.until = l.record.Time // whose caller may have its ID already
+		}
+	}
 	switch {
 	case len(j.pending.items) > 0:
 		m.written = j.pending.done

@@ -93,6 +93,7 @@ type Journal struct {
 	logger  *slog.Logger
 
 	making sync.Mutex // held while a segment is made; taken before mu
+	naming sync.Mutex // held while names are synced; likewise
 
 	mu       sync.Mutex
 	live     map[uuid.UUID]*live  // records whose end is in no segment yet
@@ -200,16 +201,19 @@ func (j *Journal) Begin(r latchkey.Record) error {
 	if r.Outcome != latchkey.OutcomeDenied || !j.crowded() {
 		b = j.enqueue(kindBegin, id, l)
 	}
-	if b == nil {
-		j.gaps.lose(1, r.Time, r.Time)
-		j.mu.Unlock()
-		return j.refusal(errPending)
+	kept := b != nil
+	if kept {
+		j.live[id] = l
+	} else {
+		b = j.refuse(&r)
 	}
-	j.live[id] = l
 	stalled := j.stalled
 	j.mu.Unlock()
 	wake(j.wakeWriter)
-	if j.config.Strict {
+	switch {
+	case j.config.Strict && !kept:
+		return errPending
+	case j.config.Strict:
 		return j.awaitStrict(b, l)
 	}
 	select {
@@ -224,12 +228,18 @@ var (
 	errUnsaved = errors.New("the record could not be written to the journal")
 )
 
-// refusal is what Begin returns of a record that is not kept.
-func (j *Journal) refusal(err error) error {
-	if j.config.Strict {
-		return err
+// refuse counts a record that is not kept. The count is in the batch that it
+// returns: a kill must not take it either. j.mu is held.
+func (j *Journal) refuse(r *latchkey.Record) *batch {
+	from, to := span(r)
+	j.gaps.lose(1, from, to)
+	if j.closed { // nobody writes
+		b := newBatch()
+		close(b.done)
+		return b
 	}
-	return nil
+	j.pending.gaps = true
+	return j.pending
 }
 
 func (j *Journal) awaitStrict(b *batch, l *live) error {
@@ -273,7 +283,8 @@ func (j *Journal) unplaced(id uuid.UUID, l *live) {
 		j.direct = append(j.direct, l.record)
 		return
 	}
-	j.gaps.lose(1, l.record.Time, l.record.Time)
+	from, to := span(&l.record)
+	j.gaps.lose(1, from, to)
 }
 
 // settle forgets a live record. j.mu is held.

@@ -57,7 +57,7 @@ func (j *Journal) lookAfterWriter() {
 func (j *Journal) syncSegments() {
 	began := time.Now()
 	j.mu.Lock()
-	var dirty []*segment
+	var dirty, unsafe []*segment
 	for _, s := range j.segments {
 		if s.dirty {
 			s.dirty = false
@@ -68,13 +68,19 @@ func (j *Journal) syncSegments() {
 	j.mu.Unlock()
 	failed := j.syncNames()
 	for _, s := range dirty {
-		if err := s.file.Sync(); err != nil {
+		if err := s.sync(); err != nil {
 			failed = fmt.Errorf("sync %s: %w", s.path, err)
+			unsafe = append(unsafe, s)
 		}
 		s.use.RUnlock()
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for _, s := range unsafe {
+		// What is in it is safe when it is in the store. What comes goes
+		// elsewhere; but not each time, on a disk that fails for long.
+		s.dirty, s.unsafe = true, !j.failing.sync
+	}
 	if failed == nil && (len(dirty) > 0 || !j.failing.sync) {
 		j.synced = began
 	}
@@ -92,6 +98,8 @@ func (j *Journal) syncSegments() {
 
 // syncNames makes the names of new segments durable.
 func (j *Journal) syncNames() error {
+	j.naming.Lock()
+	defer j.naming.Unlock()
 	j.mu.Lock()
 	unnamed := j.unnamed
 	j.unnamed = false

@@ -200,7 +200,8 @@ func (j *Journal) append(ctx context.Context, list []latchkey.Record) error {
 		if errors.As(err, &invalid) {
 			j.logger.Error("a record cannot be stored", "request_id", list[i].RequestID, "error", err)
 			j.mu.Lock()
-			j.gaps.lose(1, list[i].Time, list[i].Time)
+			from, to := span(&list[i])
+			j.gaps.lose(1, from, to)
 			j.gaps.end()
 			j.mu.Unlock()
 			continue
@@ -254,11 +255,23 @@ func (j *Journal) carry(s *segment) (b *batch) {
 	return b
 }
 
-// moveGaps gives the gaps that have ended to the store.
+// moveGaps gives the gaps that have ended to the store; and, where other nodes
+// look records up, those that have not.
 func (j *Journal) moveGaps(ctx context.Context) error {
 	j.mu.Lock()
-	list := j.gaps.closed()
+	list, open := j.gaps.closed(), j.gaps.news()
 	j.mu.Unlock()
+	if j.handIn == nil {
+		open = nil
+	}
+	for _, g := range open {
+		if err := j.store.AddGap(ctx, g); err != nil {
+			return err
+		}
+		j.mu.Lock()
+		j.gaps.gave(g)
+		j.mu.Unlock()
+	}
 	for _, g := range list {
 		if err := j.store.AddGap(ctx, g); err != nil {
 			return err

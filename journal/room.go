@@ -20,6 +20,9 @@ func (j *Journal) current(i *item) (s *segment, room int64, err error) {
 	if n := len(j.segments); n > 0 && !j.segments[n-1].sealed {
 		s = j.segments[n-1]
 	}
+	if s != nil && s.unsafe && j.spare != nil && j.held() <= j.config.MaxBytes {
+		s = nil
+	}
 	reserve := j.reserved
 	if j.spare != nil || i.kind == kindEnd {
 		reserve = 0

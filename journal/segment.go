@@ -65,12 +65,16 @@ type segment struct {
 	use  sync.RWMutex // held by readers of the file, and to close it
 	file file
 
+	syncing sync.Mutex
+	failed  error // of the first sync that failed; of syncing
+
 	// What follows is the Journal's, under its mu.
 	end    int64                // behind the last entry
 	index  map[uuid.UUID]uint32 // where the records are that have ended
 	open   int                  // records that begin here, and whose end is nowhere yet
 	sealed bool                 // nothing will be appended
 	dirty  bool                 // not yet synced
+	unsafe bool                 // it cannot be synced: another is better
 
 	damaged bool // records are lost of it: it is set aside when it is done
 }
@@ -179,6 +183,17 @@ func (s *segment) recordAt(offset, end int64) (latchkey.Record, error) {
 		return latchkey.Record{}, fmt.Errorf("%s, offset %d: %w", s.path, offset, err)
 	}
 	return e.record()
+}
+
+// sync makes what was written durable. Where that fails once it fails for ever:
+// the kernel may have forgotten what it could not write, and tells one caller.
+func (s *segment) sync() error {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	if s.failed == nil {
+		s.failed = s.file.Sync()
+	}
+	return s.failed
 }
 
 // close closes the file once nobody reads it.

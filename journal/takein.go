@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +19,9 @@ import (
 func (j *Journal) takeIn() (orphans []latchkey.Record, err error) {
 	paths, err := segmentsIn(j.config.Dir)
 	if err != nil {
+		return nil, err
+	}
+	if err := j.passAside(); err != nil {
 		return nil, err
 	}
 	found := findAll(paths, j.config.open)
@@ -44,6 +49,22 @@ func (j *Journal) takeIn() (orphans []latchkey.Record, err error) {
 		j.gaps.note(g.Count, g.From, g.To, true)
 	}
 	return orphans, nil
+}
+
+// passAside keeps the numbers of segments that were set aside from being given
+// again.
+func (j *Journal) passAside() error {
+	files, err := os.ReadDir(j.config.Dir)
+	if err != nil {
+		return fmt.Errorf("list the journal: %w", err)
+	}
+	for _, f := range files {
+		name, is := strings.CutSuffix(f.Name(), segmentSuffix+asideSuffix)
+		if sequence, err := strconv.ParseUint(name, 16, 64); is && err == nil {
+			j.next = max(j.next, sequence+1)
+		}
+	}
+	return nil
 }
 
 // A place is where an entry is.

@@ -15,6 +15,7 @@ type batch struct {
 	bytes []byte // entries without their checksums
 	items []item
 	done  chan struct{} // closed when all was written, or could not be
+	gaps  bool          // somebody waits for a gap to be written
 	err   error
 }
 
@@ -62,7 +63,7 @@ func (j *Journal) runWriter() {
 func (j *Journal) writeBatch() {
 	j.mu.Lock()
 	b := j.pending
-	if len(b.items) > 0 {
+	if len(b.items) > 0 || b.gaps {
 		j.pending = newBatch()
 		j.pending.bytes, j.pending.items = j.bytes, j.items
 		j.bytes, j.items = nil, nil
@@ -154,9 +155,7 @@ func (j *Journal) syncBatch(b *batch) {
 		}
 		bad, known := failed[s]
 		if !known {
-			if err := errors.Join(nameless, s.file.Sync()); err != nil {
-				// The kernel may have forgotten what it could not write: the
-				// next time it would say that all is well.
+			if err := errors.Join(nameless, s.sync()); err != nil {
 				b.err = fmt.Errorf("sync the journal: %w", err)
 				bad = true
 				j.abandon(s)
@@ -175,12 +174,12 @@ func (j *Journal) account(b *batch) {
 	for i := range b.items {
 		it := &b.items[i]
 		switch l := it.live; {
+		case it.kind == kindBegin && it.segment == nil && l.home != nil:
+			// It was only to be carried over, and stays where it is.
 		case it.kind == kindBegin && it.segment == nil:
 			l.lost = true
-			if l.home == nil { // else it was only to be carried over
-				j.settle(it.id, l)
-				lost.add(&l.record)
-			}
+			j.settle(it.id, l)
+			lost.add(&l.record)
 		case it.kind == kindBegin:
 			j.begun(it)
 			j.gaps.end()
@@ -200,12 +199,11 @@ func (j *Journal) account(b *batch) {
 // add counts a record that could not be kept.
 func (s *gapSlot) add(r *latchkey.Record) {
 	g := &s.gap
-	if g.Count == 0 || r.Time.Before(g.From) {
-		g.From = r.Time
+	from, to := span(r)
+	if g.Count == 0 || from.Before(g.From) {
+		g.From = from
 	}
-	if r.Time.After(g.To) {
-		g.To = r.Time
-	}
+	g.To = latest(g.To, to)
 	g.Count++
 }
 

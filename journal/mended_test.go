@@ -1,0 +1,333 @@
+package journal
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+// sendTo sends so many requests, and returns them.
+func sendTo(t testing.TB, j *Journal, n int) (all []latchkey.Record) {
+	t.Helper()
+	for range n {
+		r := newRequest()
+		if err := j.Begin(r); err != nil {
+			t.Fatal(err)
+		}
+		j.End(r)
+		all = append(all, r)
+	}
+	return all
+}
+
+// TestCarriedOverToNowhere: a response that takes long, and whose beginning could
+// not be carried over because the disk was full for a while, is not lost, and
+// holds up nobody once it has ended.
+func TestCarriedOverToNowhere(t *testing.T) {
+	dir, s, d := t.TempDir(), newShelf(), &disk{}
+	j := opened(t, dir, s, d, nil)
+	long := newRequest()
+	if err := j.Begin(long); err != nil {
+		t.Fatal(err)
+	}
+	s.shut(true)
+	sendTo(t, j, 100)
+	waitUntil(t, "the next segment is made", func() bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.spare != nil
+	})
+	d.full.Store(true)
+	sendTo(t, j, 600) // more than the two segments that there are
+	s.shut(false)
+	waitUntil(t, "the mover gets to where the response goes on", func() bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return len(j.segments) > 0 && j.segments[0].open == 1 && j.moved >= j.segments[0].end && j.segments[0].sealed
+	})
+	time.Sleep(4 * moveEvery) // it tries to carry the response over
+	d.full.Store(false)
+	time.Sleep(2 * retryEvery)
+	long.BytesOut = 9
+	j.End(long)
+	last := sendTo(t, j, 500)[499]
+	waitUntil(t, "the mover goes on when the response has ended", func() bool {
+		_, err := s.Record(t.Context(), last.RequestID)
+		return err == nil
+	})
+	if got, err := s.Record(t.Context(), long.RequestID); err != nil || got != long {
+		t.Errorf("the long response is stored as %+v, %v", got, err)
+	}
+	closed(t, j)
+}
+
+// TestRefusedIsCountedBeforeItLeaves: what is given no place is counted on disk
+// when Begin returns; a kill does not take the count.
+func TestRefusedIsCountedBeforeItLeaves(t *testing.T) {
+	dir, s, d := t.TempDir(), newShelf(), &disk{}
+	s.shut(true)
+	j := opened(t, dir, s, d, func(c *Config) { c.MaxBytes = 64 << 10 })
+	sendTo(t, j, 200)
+	last := newRequest()
+	last.Outcome = latchkey.OutcomeDenied
+	j.mu.Lock()
+	crowded := j.crowded()
+	j.mu.Unlock()
+	if !crowded {
+		t.Fatal("the journal is not crowded")
+	}
+	if err := j.Begin(last); err != nil {
+		t.Fatal(err)
+	}
+	onDisk, err := os.ReadFile(filepath.Join(dir, "gaps"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g gaps
+	if slot := g.decode(onDisk[:gapSize]); slot.gap.Count != 1 {
+		t.Errorf("a refusal that is not kept left; on disk are counted %d", slot.gap.Count)
+	}
+	abandonProcess(j)
+	j = opened(t, dir, s, d, func(c *Config) { c.MaxBytes = 64 << 10 })
+	_, err = j.Record(t.Context(), last.RequestID)
+	var not *latchkey.NotKeptError
+	if !errors.As(err, &not) {
+		t.Errorf("after the kill: %v", err)
+	}
+	s.shut(false)
+	closed(t, j)
+}
+
+// TestGapOfAnID: a gap reaches to the time in the ID of what is lost, by which
+// it is looked up, also where the clock has been set in between.
+func TestGapOfAnID(t *testing.T) {
+	for _, apart := range []time.Duration{-time.Hour, 20 * time.Millisecond, time.Hour} {
+		s, d := newShelf(), &disk{}
+		j := opened(t, t.TempDir(), s, d, nil)
+		d.broken.Store(true)
+		lost := newRequest()
+		lost.Time = lost.Time.Add(apart)
+		_ = j.Begin(lost)
+		_, err := j.Record(t.Context(), lost.RequestID)
+		var not *latchkey.NotKeptError
+		if !errors.As(err, &not) {
+			t.Errorf("a record that is lost, of a clock %v off: %v", apart, err)
+		}
+		d.broken.Store(false)
+		closed(t, j)
+	}
+}
+
+// TestOthersKnowOfOpenGaps: while a node loses records, the others say so, before
+// it says that its records are in the store.
+func TestOthersKnowOfOpenGaps(t *testing.T) {
+	s, l, d := newShelf(), &ledger{until: make(map[string]time.Time)}, &disk{}
+	j := opened(t, t.TempDir(), s, d, member("node-1", l))
+	d.broken.Store(true)
+	other := Reader{Store: s, HandIns: l}
+	for range 3 {
+		lost := sendTo(t, j, 10)[9]
+		waitUntil(t, "a node that loses records hands in", func() bool { return l.of("node-1").After(lost.Time.Add(usualTime)) })
+		_, err := other.Record(t.Context(), lost.RequestID)
+		var not *latchkey.NotKeptError
+		if !errors.As(err, &not) {
+			t.Errorf("another node says of a record that was lost: %v", err)
+		}
+	}
+	d.broken.Store(false)
+	time.Sleep(2 * retryEvery)
+	sendTo(t, j, 1)
+	closed(t, j)
+	var sum int64
+	for _, g := range s.gaps {
+		sum += g.Count
+	}
+	if sum != 30 {
+		t.Errorf("the gaps count %d, of 30: %v", sum, s.gaps)
+	}
+}
+
+// TestGapThatMovesBack: a gap that the store knows keeps its beginning, by which
+// the store knows it.
+func TestGapThatMovesBack(t *testing.T) {
+	g := &gaps{node: "node-1"}
+	at := time.UnixMicro(1e15).UTC()
+	g.lose(1, at, at)
+	for _, n := range g.news() {
+		g.gave(n)
+	}
+	g.lose(2, at.Add(-time.Second), at)
+	g.end()
+	list := g.closed()
+	if len(list) != 2 || list[0].Count != 1 || !list[0].From.Equal(at) || list[1].Count != 2 {
+		t.Errorf("gaps: %v", list)
+	}
+}
+
+// TestResponseThatGoesOn: a node does not hand in the time of a response that has
+// not ended, and hands in again when it has; the mover rests meanwhile.
+func TestResponseThatGoesOn(t *testing.T) {
+	s, l := newShelf(), &ledger{until: make(map[string]time.Time)}
+	j := opened(t, t.TempDir(), s, &disk{}, member("node-1", l))
+	long := newRequest()
+	_ = j.Begin(long)
+	begun := time.Now()
+	waitUntil(t, "the node goes on saying how far it is", func() bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.handIn.done.After(begun.Add(2 * handInEvery))
+	})
+	if until := l.of("node-1"); until.After(long.Time) {
+		t.Errorf("handed in until %v, with a response from %v that goes on", until, long.Time)
+	}
+	_, err := Reader{Store: s, HandIns: l}.Record(t.Context(), long.RequestID)
+	var waiting *latchkey.NotHandedInError
+	if !errors.As(err, &waiting) {
+		t.Errorf("another node says of a response that goes on: %v", err)
+	}
+	j.End(long)
+	waitUntil(t, "it hands in when the response has ended", func() bool { return l.of("node-1").After(begun) })
+	closed(t, j)
+}
+
+// TestSyncThatFailed: strict, no response leaves over a segment whose sync has
+// failed for somebody else.
+func TestSyncThatFailed(t *testing.T) {
+	s, d := newShelf(), &disk{}
+	s.shut(true)
+	j := opened(t, t.TempDir(), s, d, func(c *Config) { c.Strict = true })
+	sendTo(t, j, 1)
+	j.mu.Lock()
+	current := j.segments[len(j.segments)-1]
+	j.mu.Unlock()
+	d.unsafe.Store(true)
+	if current.sync() == nil { // the keeper's
+		t.Fatal("the disk does not fail")
+	}
+	d.unsafe.Store(false)
+	if err := j.Begin(newRequest()); err == nil {
+		t.Error("a response leaves, and its record may be nowhere")
+	}
+	time.Sleep(2 * retryEvery)
+	if err := j.Begin(newRequest()); err != nil {
+		t.Errorf("the next segment: %v", err)
+	}
+	s.shut(false)
+	closed(t, j)
+}
+
+// TestHoleOfZeros: a page of zeros among entries held as many records as fit.
+func TestHoleOfZeros(t *testing.T) {
+	content, name, all := leftBehind(t, 8)
+	size := (nonZero(content) - segmentHeader) / (2*len(all) + 1)
+	clear(content[segmentHeader+3*size+20 : segmentHeader+9*size])
+	dir, s := t.TempDir(), newShelf()
+	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, opened(t, dir, s, &disk{}, nil))
+	if len(s.gaps) != 1 || s.gaps[0].Count < 3 {
+		t.Errorf("three records are lost at least, the gaps are %v", s.gaps)
+	}
+}
+
+// TestSetAsideTwice: a segment that was set aside is not written over.
+func TestSetAsideTwice(t *testing.T) {
+	dir, s, d := t.TempDir(), newShelf(), &disk{}
+	const name = "0000000000000007.segment"
+	if err := os.WriteFile(filepath.Join(dir, name+asideSuffix), []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := opened(t, dir, s, d, nil)
+	sendTo(t, j, 1)
+	j.mu.Lock()
+	sequence := j.segments[0].sequence
+	j.mu.Unlock()
+	if sequence <= 7 {
+		t.Errorf("the next segment has the number %d", sequence)
+	}
+	closed(t, j)
+}
+
+// TestTrace: what segments say one by one is what they say in one.
+func TestTrace(t *testing.T) {
+	at := func(i int) time.Time { return time.Unix(int64(1000+i), 0).UTC() }
+	since := at(-100)
+	var one losses
+	one.lose(5, since)
+	one.read(at(1))
+	one.read(at(3))
+	one.read(at(2))
+	one.lose(70, since)
+	one.lose(9, since)
+	one.read(at(2))
+	one.lose(500, since)
+	one.read(at(9))
+
+	var many losses
+	var first, second, third trace
+	first.lose(5)
+	first.read(at(1))
+	first.read(at(3))
+	first.read(at(2))
+	first.lose(70)
+	second.lose(9)
+	second.read(at(2))
+	second.lose(500)
+	third.read(at(9))
+	for _, tr := range []trace{first, second, nil, third} {
+		many.follow(tr, func() time.Time { return since })
+	}
+	if len(one.gaps) != 3 || len(many.gaps) != 3 {
+		t.Fatalf("%d and %d gaps", len(one.gaps), len(many.gaps))
+	}
+	for i := range one.gaps {
+		if one.gaps[i] != many.gaps[i] {
+			t.Errorf("gap %d: %v, must be %v", i, many.gaps[i], one.gaps[i])
+		}
+	}
+}
+
+// TestEndInAnotherSegment: what begins in one segment and ends in another has
+// ended, though they are looked through beside each other.
+func TestEndInAnotherSegment(t *testing.T) {
+	dir, s, d := t.TempDir(), newShelf(), &disk{}
+	s.shut(true)
+	j := opened(t, dir, s, d, func(c *Config) { c.SegmentSize = 1 << 10 })
+	begun := make([]latchkey.Record, 20)
+	for i := range begun {
+		begun[i] = newRequest()
+		_ = j.Begin(begun[i])
+	}
+	sendTo(t, j, 50)
+	for i := range begun[:10] {
+		begun[i].BytesOut = 7
+		j.End(begun[i])
+	}
+	_ = j.Begin(newRequest()) // the writer has taken everything once this is in
+	abandonProcess(j)
+	j = opened(t, dir, s, d, func(c *Config) { c.SegmentSize = 1 << 10 })
+	for i, want := range begun {
+		if i >= 10 {
+			want.Diagnosis = NeverEnded
+		}
+		if got, err := j.Record(t.Context(), want.RequestID); err != nil || got != want {
+			t.Errorf("record %d: %+v, %v", i, got, err)
+		}
+	}
+	used, err := j.LastUsed(t.Context(), []string{begun[0].CredentialID})
+	if err != nil || begun[0].CredentialID != "" && used[begun[0].CredentialID].IsZero() {
+		t.Errorf("last used: %v, %v", used, err)
+	}
+	s.shut(false)
+	closed(t, j)
+	if _, err := uuid.Parse(begun[0].RequestID); err != nil {
+		t.Fatal(err)
+	}
+}
