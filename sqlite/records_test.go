@@ -190,3 +190,34 @@ func TestStrangersWords(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestFullWordsInNewProcess: a process whose first text is of a kind that is full
+// appends it as it is.
+func TestFullWordsInNewProcess(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	of := func(i int) latchkey.Record {
+		now := time.Now()
+		id := idAt(now.UnixMilli(), 0x77)
+		id[14], id[15] = byte(i>>8), byte(i)
+		return latchkey.Record{RequestID: id.String(), Time: fromMicros(now.UnixMicro()), TeamID: "team_" + strconv.Itoa(i)}
+	}
+	var batch []latchkey.Record
+	for i := range maxWords + 1 {
+		batch = append(batch, of(i))
+	}
+	if err := s.AppendRecords(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, dir)
+	another := of(maxWords + 1)
+	if err := s.AppendRecords(t.Context(), []latchkey.Record{another}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Record(t.Context(), another.RequestID); err != nil || got != another {
+		t.Errorf("a text beyond the words is kept as it is: %+v, %v", got, err)
+	}
+}

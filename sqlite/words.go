@@ -82,11 +82,15 @@ func (w *words) value(ctx context.Context, c *sql.Conn, k kind, s string) (any, 
 	if err != nil {
 		return nil, err
 	}
+	w.learn(word{k, s}, number)
+	return number, nil
+}
+
+func (w *words) learn(of word, number int64) {
 	if w.numbers == nil {
 		w.numbers = make(map[word]int64)
 	}
-	w.numbers[word{k, s}] = number
-	return number, nil
+	w.numbers[of] = number
 }
 
 // numberOf returns the number of a text, or sql.ErrNoRows.
@@ -110,7 +114,7 @@ func (w *words) load(ctx context.Context, c *sql.Conn, k kind) error {
 		if err := rows.Scan(&number, &s); err != nil {
 			return err
 		}
-		w.numbers[word{k, s}] = number
+		w.learn(word{k, s}, number)
 	}
 	if w.full == nil {
 		w.full = make(map[kind]bool)
