@@ -67,7 +67,8 @@ func (d *days) path(number int64) string {
 	return filepath.Join(d.dir, fromMicros(number*microsPerDay).Format(dayName)+".db")
 }
 
-// numbers returns the days that there are files of, newest first.
+// numbers returns the days that there are files of, newest first; also of such as
+// were set aside: they end with their day.
 func (d *days) numbers() ([]int64, error) {
 	files, err := os.ReadDir(d.dir)
 	if err != nil {
@@ -75,12 +76,13 @@ func (d *days) numbers() ([]int64, error) {
 	}
 	var list []int64
 	for _, f := range files {
-		name, is := strings.CutSuffix(f.Name(), ".db")
-		if at, err := time.Parse(dayName, name); is && err == nil {
+		name, rest, _ := strings.Cut(f.Name(), ".")
+		if at, err := time.Parse(dayName, name); err == nil && (rest == "db" || strings.HasPrefix(rest, "db"+asideSuffix)) {
 			list = append(list, at.UnixMicro()/microsPerDay)
 		}
 	}
 	slices.Sort(list)
+	list = slices.Compact(list)
 	slices.Reverse(list)
 	return list, nil
 }
@@ -134,11 +136,25 @@ func (d *days) release(used *day) error {
 	return oldest.close()
 }
 
-// fileSuffixes are of the files of one day. The file itself is the first: what is
-// left of a day without it is nothing to anybody.
-var fileSuffixes = []string{"", "-wal", "-shm"}
+// asideSuffix is what the name of a file that was set aside ends with, before a
+// number.
+const asideSuffix = ".damaged"
 
-// remove deletes the file of a day, unless somebody works with it.
+// files returns the files of a day. The file itself is the first: what is left of
+// a day without it is nothing to anybody.
+func (d *days) files(number int64) []string {
+	path := d.path(number)
+	list := []string{path, path + "-wal", path + "-shm"}
+	all, _ := os.ReadDir(d.dir)
+	for _, f := range all {
+		if strings.HasPrefix(f.Name(), filepath.Base(path)+asideSuffix) {
+			list = append(list, filepath.Join(d.dir, f.Name()))
+		}
+	}
+	return list
+}
+
+// remove deletes the files of a day, unless somebody works with it.
 func (d *days) remove(number int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -150,13 +166,44 @@ func (d *days) remove(number int64) error {
 		delete(d.open, number)
 		errs = append(errs, o.close()) // which writes, and may find no room
 	}
-	for _, suffix := range fileSuffixes {
-		if err := os.Remove(d.path(number) + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, path := range d.files(number) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("remove old records: %w", err))
 			break
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// setAside makes room for a new file of a day, and keeps the one that is there
+// under another name.
+func (d *days) setAside(number int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o := d.open[number]; o != nil {
+		if o.users > 0 {
+			return fmt.Errorf("%s is damaged, and in use", o.path)
+		}
+		delete(d.open, number)
+		_ = o.close() // it is damaged
+	}
+	path := d.path(number)
+	n := 1
+	for ; ; n++ {
+		if _, err := os.Lstat(fmt.Sprint(path, asideSuffix, n)); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("set %s aside: %w", path, err)
+		}
+	}
+	aside := fmt.Sprint(path, asideSuffix, n)
+	// The log goes first: a new file must never find it.
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("set %s aside: %w", path, err)
+		}
+	}
+	return nil
 }
 
 func (d *days) close() error {

@@ -68,3 +68,14 @@ func damaged(err error) bool {
 	}
 	return false
 }
+
+// unreadable reports whether err says that a file itself is damaged, and nothing
+// that could pass.
+func unreadable(err error) bool {
+	var failure *sqlite.Error
+	if !errors.As(err, &failure) {
+		return false
+	}
+	code := failure.Code() & 0xff
+	return code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_CORRUPT
+}

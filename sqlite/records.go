@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,6 +20,9 @@ const recordColumns = `id, node, team_id, credential_id, auth, outcome, reason, 
 
 // lastDay is the last whose file has a name that time.Parse reads.
 var lastDay = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC).UnixMicro() / microsPerDay
+
+// leastRecord is less than the smallest record takes, in bytes.
+const leastRecord = 32
 
 // An item is a record that is to be written.
 type item struct {
@@ -50,13 +54,36 @@ func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) er
 		if n < 0 {
 			n = len(items)
 		}
-		err := s.days.with(ctx, number, true, func(d *day) error { return d.append(ctx, items[:n], used) })
-		if err != nil {
+		if err := s.appendDay(ctx, number, items[:n], used); err != nil {
 			return err
 		}
 		items = items[n:]
 	}
 	return s.moveLastUsed(ctx, used)
+}
+
+// appendDay adds records to the file of a day. One that is damaged is set aside
+// for a new one, and what was in it is a gap: else nothing would be kept from
+// then on.
+func (s *Store) appendDay(ctx context.Context, number int64, items []item, used map[string]int64) error {
+	add := func(d *day) error { return d.append(ctx, items, used) }
+	err := s.days.with(ctx, number, true, add)
+	if !unreadable(err) {
+		return err
+	}
+	begin := number * microsPerDay
+	lost := latchkey.Gap{
+		Node: items[0].record.Node, Count: s.days.onDisk(number)/leastRecord + 1, AtMost: true,
+		From: fromMicros(begin), To: fromMicros(max(begin, min(begin+microsPerDay-1, s.now().UnixMicro()))),
+	}
+	if err := s.AddGap(ctx, lost); err != nil {
+		return err
+	}
+	if err := s.days.setAside(number); err != nil {
+		return err
+	}
+	s.logger.Error("a file of records is damaged, and is set aside", "file", s.days.path(number), "error", err)
+	return s.days.with(ctx, number, true, add)
 }
 
 // append adds records of the day, and what they say of credentials' use to used.
@@ -198,15 +225,17 @@ func (s *Store) moveLastUsed(ctx context.Context, used map[string]int64) error {
 }
 
 // gatherLastUsed does that again for the newest days: a process that was killed
-// may have written the day, and not the gathering.
+// may have written the day, and not the gathering. A day that cannot be read does
+// not keep the others.
 func (s *Store) gatherLastUsed(ctx context.Context) error {
 	numbers, err := s.days.numbers()
 	if err != nil {
 		return err
 	}
+	var errs []error
 	used := map[string]int64{}
 	for _, number := range numbers[:min(2, len(numbers))] {
-		err := s.days.with(ctx, number, false, func(d *day) error {
+		errs = append(errs, s.days.with(ctx, number, false, func(d *day) error {
 			rows, err := d.read.QueryContext(ctx, `SELECT credential_id, time FROM last_used`)
 			if err == nil {
 				err = scanLastUsed(rows, func(id string, us int64) { used[id] = max(us, used[id]) })
@@ -215,12 +244,9 @@ func (s *Store) gatherLastUsed(ctx context.Context) error {
 				return d.fault("read last use", err)
 			}
 			return nil
-		})
-		if err != nil {
-			return err
-		}
+		}))
 	}
-	return s.moveLastUsed(ctx, used)
+	return errors.Join(append(errs, s.moveLastUsed(ctx, used))...)
 }
 
 func scanLastUsed(rows *sql.Rows, each func(id string, us int64)) error {

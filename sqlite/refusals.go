@@ -65,8 +65,8 @@ func (d *days) sizeOf(ctx context.Context, number int64) (daySize, error) {
 
 // onDisk returns how many bytes the files of a day take.
 func (d *days) onDisk(number int64) (bytes int64) {
-	for _, suffix := range fileSuffixes {
-		if info, err := os.Stat(d.path(number) + suffix); err == nil {
+	for _, path := range d.files(number) {
+		if info, err := os.Stat(path); err == nil {
 			bytes += info.Size()
 		}
 	}

@@ -3,7 +3,9 @@ package sqlite
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,9 +124,7 @@ func withDamage(age int) func(t *testing.T, s *Store, list []latchkey.Record) *S
 			t.Fatal(err)
 		}
 		damage(t, s, list[age])
-		again := mustOpen(t, t.TempDir())
-		again.days.dir = s.days.dir // whether it can be opened is another rule
-		return again
+		return mustOpen(t, filepath.Dir(s.days.dir))
 	}
 }
 
@@ -146,5 +146,68 @@ func TestRefusalsThatCannotGo(t *testing.T) {
 	}
 	if n := left(t, s); n != 2 {
 		t.Errorf("%d days are left, not 2", n)
+	}
+}
+
+// TestDamagedDay: a damaged file keeps no store from being opened; who asks for
+// what is in it hears of an error, or of a gap; and the day goes on.
+func TestDamagedDay(t *testing.T) {
+	for age := range 3 {
+		t.Run(strconv.Itoa(age), func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustOpen(t, dir)
+			list := fillDays(t, s, 4)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			path := damage(t, s, list[age])
+			var log bytes.Buffer
+			s, err := Open(t.Context(), Config{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if err != nil {
+				t.Fatalf("a store is opened whatever became of records: %v", err)
+			}
+			defer s.Close()
+			if age < 2 && !strings.Contains(log.String(), path) {
+				t.Errorf("the log names the file: %q", log.String())
+			}
+			for i, r := range list {
+				got, err := s.Record(t.Context(), r.RequestID)
+				if i != age && (err != nil || got != r) {
+					t.Errorf("what is in other files is found: %v", err)
+				}
+				if i == age && (err == nil || errors.Is(err, latchkey.ErrNotFound)) {
+					t.Errorf("what is in a damaged file is no request that never was: %v", err)
+				}
+			}
+
+			if tallies, err := s.Tallies(t.Context(), "team_a", list[3].Time); err != nil || len(tallies) != 3 {
+				t.Errorf("a chart has the other days: %d, %v", len(tallies), err)
+			}
+
+			late := recordsOf(age, 1, latchkey.OutcomeAccepted)
+			late[0].Node = "node-1"
+			for range 2 {
+				if err := s.AppendRecords(t.Context(), late); err != nil {
+					t.Fatalf("a damaged file is no end of the day: %v", err)
+				}
+			}
+			if got, err := s.Record(t.Context(), late[0].RequestID); err != nil || got != late[0] {
+				t.Errorf("what was appended is found: %v", err)
+			}
+			at := list[age].Time
+			gaps, err := s.Gaps(t.Context(), at, at)
+			if err != nil || len(gaps) != 1 || gaps[0].Node != "node-1" || !gaps[0].AtMost || gaps[0].Count < 100 {
+				t.Errorf("what was in a file that was set aside is a gap: %+v, %v", gaps, err)
+			}
+			if _, err := os.Stat(path + ".damaged1"); err != nil {
+				t.Errorf("the damaged file is kept: %v", err)
+			}
+			if err := s.Retain(t.Context(), latchkey.Retention{Bytes: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(path + ".damaged1"); age > 0 && !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("what was set aside ends with its day: %v", err)
+			}
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,8 @@ type Config struct {
 	// not exist is an error, fs.ErrNotExist.
 	Genesis func(now time.Time) (latchkey.Genesis, error)
 
-	Now func() time.Time // the store's clock; nil means time.Now
+	Now    func() time.Time // the store's clock; nil means time.Now
+	Logger *slog.Logger     // nil means slog.Default()
 }
 
 // A Store is all the stores of package latchkey. Texts that are not UTF-8, or hold a NUL, are kept
@@ -45,6 +47,7 @@ type Store struct {
 	records     *database
 	days        *days
 	clock       func() time.Time
+	logger      *slog.Logger
 	created     bool
 }
 
@@ -63,9 +66,12 @@ var (
 // Open opens the store of a data directory, after making it, or bringing its
 // schema up to date, as needed.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	s := &Store{clock: c.Now}
+	s := &Store{clock: c.Now, logger: c.Logger}
 	if s.clock == nil {
 		s.clock = time.Now
+	}
+	if s.logger == nil {
+		s.logger = slog.Default()
 	}
 	dir, err := filepath.Abs(c.Dir) // the working directory may change under a relative one
 	if err != nil {
@@ -80,12 +86,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.credentials.close()))
 	}
 	s.days = &days{dir: filepath.Join(dir, recordsDir), open: make(map[int64]*day)}
-	err = makeDir(s.days.dir)
-	if err == nil {
-		err = s.gatherLastUsed(ctx)
-	}
-	if err != nil {
+	if err := makeDir(s.days.dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.Close()))
+	}
+	// Credentials hold whatever became of records.
+	if err := s.gatherLastUsed(ctx); err != nil {
+		s.logger.Error("some records cannot be read, or when credentials were last used cannot be written", "error", err)
 	}
 	return s, nil
 }

@@ -52,7 +52,8 @@ func addTallies(ctx context.Context, c *sql.Conn, counts tallies) error {
 }
 
 // Tallies returns the counts of a team's requests, oldest hour first: as many
-// hours as there are days of records.
+// hours as there are days of records. A day whose file is damaged counts nothing:
+// who looks at a chart may have come for something else.
 func (s *Store) Tallies(ctx context.Context, teamID string, since time.Time) ([]latchkey.Tally, error) {
 	hour := since.UTC().Truncate(time.Hour)
 	lead, _, err := s.span(ctx)
@@ -79,7 +80,10 @@ func (s *Store) Tallies(ctx context.Context, teamID string, since time.Time) ([]
 			}
 			return nil
 		})
-		if err != nil {
+		switch {
+		case unreadable(err):
+			s.logger.Error("a chart lacks a day of records: its file is damaged", "error", err)
+		case err != nil:
 			return nil, err
 		}
 	}

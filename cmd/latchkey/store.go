@@ -42,7 +42,7 @@ func openSQLite(ctx context.Context, c *nodeConfig, genesis func(time.Time) (lat
 	} else if member {
 		return nil, fmt.Errorf("the data directory %s is that of a node of a cluster: name its database (--database, or LATCHKEY_DATABASE)", c.Data)
 	}
-	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data, Genesis: genesis})
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data, Genesis: genesis, Logger: c.Logger})
 	if err != nil {
 		return nil, err // and no nil pointer in the interface
 	}
