@@ -331,3 +331,22 @@ func TestEndInAnotherSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestPause: the mover rests the less the more waits for it, and not at all from
+// a quarter of what may, or where other nodes wait.
+func TestPause(t *testing.T) {
+	j := &Journal{config: Config{MaxBytes: 400}, moved: 10}
+	for _, c := range []struct {
+		end  int64
+		want time.Duration
+	}{{10, 5 * time.Second}, {60, 2500 * time.Millisecond}, {110, 0}, {500, 0}} {
+		j.segments = []*segment{{end: c.end}}
+		if got := j.pause(time.Second); got != c.want {
+			t.Errorf("%d of 400 bytes wait: it rests %v, must rest %v", c.end-10, got, c.want)
+		}
+	}
+	j.segments, j.handIn = nil, &handIn{done: time.Now().Add(-time.Minute)}
+	if got := j.pause(time.Second); got != 0 {
+		t.Errorf("other nodes wait: it rests %v", got)
+	}
+}

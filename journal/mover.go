@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// restShare is how much longer than its work the mover rests, while the
-	// store is not far behind: a busy processor belongs to the requests.
+	// restShare is how much longer than its work the mover rests where nothing
+	// waits: a busy processor belongs to the requests.
 	restShare = 5
 	// moveChunk is how much of a segment is read at a time, in bytes.
 	moveChunk = 1 << 20
@@ -44,8 +44,8 @@ func (j *Journal) runMover() {
 			}
 			retry = moveEvery
 			j.tryHandIn()
-			if more = n > 0; more && !j.behind() {
-				j.rest(restShare * time.Since(began))
+			if more = n > 0; more {
+				j.rest(j.pause(time.Since(began)))
 			}
 		}
 	}
@@ -61,6 +61,9 @@ func (j *Journal) stopping() bool {
 }
 
 func (j *Journal) rest(d time.Duration) {
+	if d <= 0 {
+		return
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -69,12 +72,18 @@ func (j *Journal) rest(d time.Duration) {
 	}
 }
 
-// behind reports whether the segments are a quarter of what they may be, or
-// other nodes wait for them.
-func (j *Journal) behind() bool {
+// pause returns how long the mover rests after so much work: the less the more
+// waits, and not at all from a quarter of what may wait, or where other nodes
+// wait for it.
+func (j *Journal) pause(work time.Duration) time.Duration {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.held() > j.config.MaxBytes/4 || j.handIn != nil && time.Since(j.handIn.done) > handInEvery
+	if j.handIn != nil && time.Since(j.handIn.done) > handInEvery {
+		return 0
+	}
+	most := j.config.MaxBytes / 4
+	left := max(0, most-(j.held()-j.moved))
+	return time.Duration(restShare * float64(work) * float64(left) / float64(max(1, most)))
 }
 
 // logMove says once that the store fails, and once that it works again.
