@@ -39,26 +39,32 @@ func (s *Store) Teams(ctx context.Context) ([]latchkey.Team, error) {
 // Holding returns a team that is not deleted, with its live credentials, by its
 // ID or its name.
 func (s *Store) Holding(ctx context.Context, team string) (latchkey.Holding, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return latchkey.Holding{}, fault("read team", err)
+	}
+	defer conn.Release()
 	var h latchkey.Holding
-	err := snapshot(ctx, s.pool, func(tx pgx.Tx) error {
-		nameKey := latchkey.Team{Name: text(team)}.NameKey()
-		// An ID goes before a name that looks like it.
-		rows, err := tx.Query(ctx, `
-			SELECT `+teamColumns+` FROM teams
-			WHERE deleted IS NULL AND (id = $1 OR name_key = $2)
-			ORDER BY id = $1 DESC LIMIT 1`, text(team), nameKey)
-		if err != nil {
+	// An ID goes before a name that looks like it.
+	const chosen = ` FROM teams WHERE deleted IS NULL AND (id = $1 OR name_key = $2) ORDER BY id = $1 DESC LIMIT 1`
+	args := []any{text(team), latchkey.Team{Name: text(team)}.NameKey()}
+	err = transact(ctx, conn, []query{
+		{sql: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`},
+		{sql: `SELECT ` + teamColumns + chosen, args: args, read: func(answers pgx.BatchResults) error {
+			rows, err := answers.Query()
+			if err == nil {
+				h.Team, err = pgx.CollectExactlyOneRow(rows, scanTeam)
+			}
 			return err
-		}
-		if h.Team, err = pgx.CollectExactlyOneRow(rows, scanTeam); err != nil {
-			return err
-		}
-		rows, err = tx.Query(ctx, liveCredentials, h.Team.ID)
-		if err != nil {
-			return err
-		}
-		h.Credentials, err = pgx.CollectRows(rows, scanCredential)
-		return err
+		}},
+		{sql: `SELECT ` + credentialColumns + ` FROM credentials WHERE team_id = (SELECT id` + chosen + `) AND ended IS NULL ORDER BY seq`,
+			args: args, read: func(answers pgx.BatchResults) error {
+				rows, err := answers.Query()
+				if err == nil {
+					h.Credentials, err = pgx.CollectRows(rows, scanCredential)
+				}
+				return err
+			}},
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

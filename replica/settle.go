@@ -51,7 +51,6 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 	if leftOut("wait") {
 		return latchkey.Settlement{}, nil
 	}
-	poll := pollFirst
 	for {
 		// A lease that has ended counts once a list that was read afterwards still has the change.
 		boot := w.clock.Boot()
@@ -66,8 +65,8 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 		case ctx.Err() != nil || w.lost(err):
 			return w.settlement(), fmt.Errorf("wait for the other nodes: %w", err)
 		}
-		pause(ctx, min(poll, rest))
-		poll = min(2*poll, pollLast)
+		poll := (w.clock.Boot() - w.committed) / 8
+		pause(ctx, min(max(poll, pollFirst), pollLast, rest))
 	}
 }
 

@@ -145,13 +145,14 @@ func (w *world) checkLease(v *verdict) {
 }
 
 // reaped holds the removal of a registration against its node: once one with a
-// good lease is removed, the next change does not wait for it.
+// good lease is removed, the next change does not wait for it. Leases that a
+// lagging standby never heard of are the ghost's to guard.
 func (w *world) reaped(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stats.fault("registration reaped")
 	for _, n := range w.nodes {
-		if n.process == nil || n.process.under != id {
+		if n.process == nil || n.process.under != id || n.process.leased.Before(w.ghosted) {
 			continue
 		}
 		if age := time.Since(n.process.leased); age < time.Duration(float64(n.lease+n.staleOK)*0.995) {

@@ -257,6 +257,7 @@ func (w *world) addGhost() {
 		d = max(d, n.lease+n.staleOK)
 	}
 	id := w.newID(w.random)
+	w.ghosted = time.Now()
 	w.primary.seen.registrations[id] = latchkey.Registration{ID: id, Node: "promotion", Lease: d, Renewal: id}
 }
 

@@ -44,6 +44,7 @@ type world struct {
 	dbTroubled        int
 	dbCalm            time.Time
 	downSince         time.Time // zero: the database is up
+	ghosted           time.Time // when a registration was added for leases that a promotion may have lost
 
 	moment     int64 // it counts what clients see begin and end
 	operations []*operation
