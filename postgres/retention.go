@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -128,25 +129,39 @@ func (s *Store) dropOld(ctx context.Context, r latchkey.Retention, horizon int64
 	if err != nil {
 		return err
 	}
-	total, dropped := int64(0), false
+	// What is half gone already, first: while one day is about to leave, no
+	// other can.
+	drop := slices.DeleteFunc(slices.Clone(list), func(p partition) bool { return p.attached && !p.leaving })
+	list = slices.DeleteFunc(list, func(p partition) bool { return !p.attached || p.leaving })
+	kept := keptDays(list, r, horizon)
 	oldest := horizon / microsPerDay // day that is kept
-	for i, p := range list {
-		total += p.bytes
-		old := (p.day+1)*microsPerDay <= horizon
-		large := r.Bytes > 0 && total > r.Bytes && i > 0
-		if p.attached && !p.leaving && !old && !large {
-			oldest = p.day
-			continue
-		}
+	if kept > 0 {
+		oldest = list[kept-1].day
+	}
+	slices.Reverse(list[kept:])
+	for _, p := range append(drop, list[kept:]...) {
 		s.archive.forget()
 		if err := dropPartition(ctx, conn, p); err != nil {
 			return err
 		}
-		dropped = true
 	}
-	if !dropped {
+	if len(drop)+len(list) == kept {
 		return nil
 	}
 	_, err = conn.Exec(ctx, `DELETE FROM tallies WHERE hour < $1`, oldest*microsPerDay)
 	return err
+}
+
+// keptDays returns how many of the days are kept: the newest.
+func keptDays(list []partition, r latchkey.Retention, horizon int64) int {
+	total := int64(0)
+	for i, p := range list {
+		total += p.bytes
+		old := (p.day+1)*microsPerDay <= horizon
+		large := r.Bytes > 0 && total > r.Bytes && i > 0
+		if old || large {
+			return i
+		}
+	}
+	return len(list)
 }
