@@ -15,7 +15,8 @@ const dropChunk = 2000
 
 // A daySize is how large a day is.
 type daySize struct {
-	bytes             int64 // in use; what is free in the file is for what comes
+	bytes             int64 // of the newest day those in use: what is free is for what comes
+	free              int64 // in the file
 	records, refusals int64
 }
 
@@ -37,6 +38,9 @@ func (s *Store) measure(ctx context.Context) (numbers []int64, sizes []daySize, 
 	for i, number := range numbers {
 		sizes[i], err = s.days.sizeOf(ctx, number)
 		errs = append(errs, err)
+		if i == 0 {
+			sizes[i].bytes -= sizes[i].free
+		}
 	}
 	return numbers, sizes, errors.Join(errs...)
 }
@@ -54,7 +58,7 @@ func (d *days) sizeOf(ctx context.Context, number int64) (daySize, error) {
 		if err != nil {
 			return d.fault("read size", err)
 		}
-		size.bytes = (pages - free) * page
+		size.bytes, size.free = pages*page, free*page
 		return nil
 	})
 	if err != nil {
@@ -86,6 +90,19 @@ func (s *Store) dropRefusals(ctx context.Context, keep int64) error {
 		}
 	}
 	return nil
+}
+
+// squeeze gives back what is free of former days, where that is over a quarter:
+// what was thinned when it was the newest was not, and nothing comes any more.
+func (s *Store) squeeze(ctx context.Context) error {
+	numbers, sizes, _ := s.measure(ctx) // [Store.dropLarge] says what cannot be read
+	var errs []error
+	for i, number := range numbers {
+		if i > 0 && sizes[i].free > sizes[i].bytes/4 {
+			errs = append(errs, s.days.with(ctx, number, false, func(d *day) error { return d.compact(ctx) }))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // dropSome removes as many refusals as seem to be too many, and reports whether

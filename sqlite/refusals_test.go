@@ -73,6 +73,9 @@ func TestFloodOfRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		used += size.bytes
+		if i == 0 {
+			used -= size.free
+		}
 		if info, err := os.Stat(s.days.path(number)); err == nil && i > 0 {
 			old += info.Size()
 		}
@@ -87,5 +90,54 @@ func TestFloodOfRefusals(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(s.days.dir, "*.db")); len(files) != len(numbers) {
 		t.Errorf("%d files of %d days", len(files), len(numbers))
+	}
+}
+
+// TestFreeRoomIsGivenBack: what a flood took of a day that was the newest is not
+// kept for it when it is not the newest any more, and counts until then.
+func TestFreeRoomIsGivenBack(t *testing.T) {
+	const keep = 400_000
+	s := mustOpen(t, t.TempDir())
+	flood := recordsOf(1, 6000, latchkey.OutcomeDenied)
+	if err := s.AppendRecords(t.Context(), append(flood, recordsOf(1, 1, latchkey.OutcomeAccepted)...)); err != nil {
+		t.Fatal(err)
+	}
+	path := s.days.path(dayOf(uuid.MustParse(flood[0].RequestID)))
+	size := func() int64 {
+		t.Helper()
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	retain := func(r latchkey.Retention) {
+		t.Helper()
+		if err := s.Retain(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retain(latchkey.Retention{Bytes: keep})
+	err := s.days.with(t.Context(), dayOf(uuid.MustParse(flood[0].RequestID)), false, func(d *day) error {
+		_, err := d.write.ExecContext(t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	thinned := size()
+	if thinned < 2*keep {
+		t.Fatalf("the newest day keeps its room for what comes: %d bytes", thinned)
+	}
+	if err := s.AppendRecords(t.Context(), recordsOf(0, 1, latchkey.OutcomeAccepted)); err != nil {
+		t.Fatal(err)
+	}
+	numbers, sizes, err := s.measure(t.Context())
+	if err != nil || len(numbers) != 2 || sizes[1].bytes != thinned {
+		t.Errorf("a former day counts as what it takes on disk: %+v of %d bytes, %v", sizes, thinned, err)
+	}
+	retain(latchkey.Retention{Bytes: 1 << 40})
+	if n := size(); n > keep {
+		t.Errorf("a former day takes %d bytes, %d of them for nothing", n, n-keep)
 	}
 }

@@ -77,7 +77,7 @@ func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	}
 	errs := []error{s.dropOld(horizon), s.remember(ctx, r, horizon)}
 	if r.Bytes > 0 {
-		errs = append(errs, s.dropRefusals(ctx, r.Bytes), s.dropLarge(ctx, r.Bytes))
+		errs = append(errs, s.squeeze(ctx), s.dropRefusals(ctx, r.Bytes), s.dropLarge(ctx, r.Bytes))
 	}
 	return errors.Join(errs...)
 }
