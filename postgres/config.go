@@ -23,7 +23,7 @@ import (
 // that idle are closed.
 const (
 	lookups  = 8  // unless the address says otherwise (pool_max_conns)
-	renewals = 10 // several may be under way, each on a connection that hangs
+	renewals = 14 // several may be under way, each on a connection that hangs
 	writers  = 6
 	idleTime = time.Minute
 )
@@ -120,7 +120,7 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 		c.RuntimeParams[name] = value
 	}
 	if c.ConnectTimeout = s.connectTime(); c.DialFunc != nil {
-		dialer := &net.Dialer{Timeout: c.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{
+		dialer := &net.Dialer{Timeout: dialTime, KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: max(s.lease/3, time.Second), Interval: max(s.lease/3, time.Second), Count: 2,
 		}, Control: giveUp(max(s.lease, time.Second))}
 		c.DialFunc = dialer.DialContext
@@ -135,10 +135,14 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 	return c
 }
 
-// connectTime is how long one host may take to answer. There may be others. It is
-// not short: what a busy server gives up after a second is asked again at once,
-// and keeps it busy for ever. Who waits for a lease does not wait for so long.
-func (s *Store) connectTime() time.Duration { return max(s.lease, 5*time.Second) }
+// dialTime is how long a network may take to connect.
+const dialTime = time.Second
+
+// connectTime is how long one host may take until it lets us in. There may be
+// others. It is not short: what a busy server gives up after a second is asked
+// again at once, and keeps it busy for ever. Nor is it long: connections that hang
+// take up their pool. Who waits for a lease does not wait for so long.
+func (s *Store) connectTime() time.Duration { return max(s.lease, 2*time.Second) }
 
 // pools opens the pools. Each connects when it is asked to.
 func (s *Store) pools(ctx context.Context, c *pgxpool.Config, node string) (err error) {

@@ -17,6 +17,9 @@ const (
 	renewTime = 4 * time.Second
 	// patience is how long a renewal may take before another is sent beside it.
 	patience = 500 * time.Millisecond
+	// leastPatience is the same for the shortest leases: a database that is only
+	// busy must not be asked ever more.
+	leastPatience = 150 * time.Millisecond
 	// maxFlight is how many renewals may be under way at once.
 	maxFlight = 8
 	// retry is how long the node waits after a failure before it tries again.
@@ -99,7 +102,7 @@ func (r *Replica) keepLease(ctx context.Context) {
 		asked   bool
 	)
 	limit := min(r.length(), renewTime)
-	slow := min(limit/4, patience)
+	slow := max(min(limit/4, patience), leastPatience)
 	send := func() {
 		flight, asked, last = flight+1, false, time.Now()
 		go func() { results <- r.renew(ctx, limit) }()
