@@ -48,11 +48,15 @@ type Console struct {
 
 	Tallies latchkey.TallyReader
 
-	URL    string           // the origin by which browsers reach it, without a path: what links carry
-	APIURL string           // a URL of the API that a caller can try
-	Keep   time.Duration    // how long records are kept; 0: without limit
-	Now    func() time.Time // nil means time.Now
-	Logger *slog.Logger     // nil means slog.Default()
+	// Missing says why Records may lack a request, and looks for nothing: a team is
+	// told the same of another's request and of none. Nil: it is told nothing.
+	Missing func(ctx context.Context, requestID string) error
+
+	URL    string             // the origin by which browsers reach it, without a path: what links carry
+	APIURL string             // a URL of the API that a caller can try
+	Keep   latchkey.Retention // how long records are kept, and how many
+	Now    func() time.Time   // nil means time.Now
+	Logger *slog.Logger       // nil means slog.Default()
 }
 
 // A site is a console that serves: what it keeps in memory.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"net/http"
@@ -58,9 +59,62 @@ func TestUnknownAndForeignRequestsLookTheSame(t *testing.T) {
 	if page := text(a.get("/requests/" + never)); !strings.Contains(page, "kept without limit") {
 		t.Error("an unknown ID does not say how long records are kept")
 	}
-	h.console.Keep = 30 * 24 * time.Hour
+	h.console.Keep = latchkey.Retention{Age: 30 * 24 * time.Hour}
 	if page := text(a.get("/requests/" + never)); !strings.Contains(page, "Records are kept for 30 days.") {
 		t.Error("an unknown ID does not say how long records are kept, with a limit")
+	}
+}
+
+// TestMissingRequestSaysWhy: what may have been there is not said not to be; a
+// team hears no more of it than that, and of a foreign request the same.
+func TestMissingRequestSaysWhy(t *testing.T) {
+	h := newHouse(t)
+	h.console.Missing = h.journal.Missing
+	a, support := h.admin(), h.loggedIn("sam@example.com", latchkey.RoleSupport, "")
+	h.console.Keep = latchkey.Retention{Bytes: 20e9}
+	if page := text(a.get("/requests/" + uuid.Must(uuid.NewV7()).String())); !strings.Contains(page, "up to 20 GB") || strings.Contains(page, "without limit") {
+		t.Error("an unknown ID says how many records are kept")
+	}
+	h.console.Keep.Age = 30 * 24 * time.Hour
+	if page := text(a.get("/requests/" + uuid.Must(uuid.NewV7()).String())); !strings.Contains(page, "for 30 days, and up to 20 GB") {
+		t.Error("an unknown ID says both of how long and how many records are kept")
+	}
+	foreign := uuid.Must(uuid.NewV7()).String()
+	check(t, h.store.AppendRecords(t.Context(), []latchkey.Record{{RequestID: foreign, Time: time.Now(), TeamID: "team_other"}}))
+	lost := uuid.Must(uuid.NewV7()).String()
+	never := uuid.Must(uuid.NewV7()).String()
+	now := time.Now()
+	check(t, h.store.AddGap(t.Context(), latchkey.Gap{Node: "node-secret", From: now.Add(-time.Minute), To: now.Add(time.Minute), Count: 1204}))
+
+	if page := text(support.get("/requests/" + lost)); !strings.Contains(page, "1204") || !strings.Contains(page, "node-secret") || strings.Contains(page, "No such request") {
+		t.Errorf("support is told of a gap:\n%s", page)
+	}
+	if w := support.get("/requests/" + foreign); w.Code != http.StatusOK {
+		t.Errorf("support sees what is there, gap or not: %d", w.Code)
+	}
+	of := func(id string) string { return strings.ReplaceAll(whole(a.get("/requests/"+id)), id, "ID") }
+	page := of(lost)
+	if !strings.Contains(page, "could not be recorded") || strings.Contains(page, "No such request") {
+		t.Errorf("a team is told that a request may not have been recorded:\n%s", page)
+	}
+	for _, secret := range []string{"1204", "node-secret"} {
+		if strings.Contains(page, secret) {
+			t.Errorf("a team is told %s, which is not its own", secret)
+		}
+	}
+	if of(foreign) != page || of(never) != page {
+		t.Error("in a gap, the answer tells a foreign request from one that is not there")
+	}
+
+	h.console.Missing = func(context.Context, string) error {
+		return &latchkey.NotHandedInError{RequestID: lost, Nodes: []latchkey.HandIn{{Node: "node-secret", Until: now}}}
+	}
+	page = of(lost)
+	if !strings.Contains(page, "still to be handed in") || strings.Contains(page, "No such request") || strings.Contains(page, "node-secret") {
+		t.Errorf("a team is told that a request may yet come:\n%s", page)
+	}
+	if of(foreign) != page {
+		t.Error("while nodes hand in, the answer tells a foreign request from one that is not there")
 	}
 }
 

@@ -1,11 +1,13 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -183,10 +185,13 @@ type requestPage struct {
 	Verdict    string
 }
 
-// A missingPage says that there is no such request, or none that one may see.
+// A missingPage says that there is no such request, or none that one may see; or
+// that nobody can say so.
 type missingPage struct {
-	ID   string
-	Kept string
+	ID     string
+	Title  string
+	Unsure bool
+	Why    string
 }
 
 func (v *visit) request() (answer, error) {
@@ -196,28 +201,22 @@ func (v *visit) request() (answer, error) {
 	}
 	r, err := v.Records.Record(v.ctx(), id)
 	support := v.user.Role == latchkey.RoleSupport
-	var notKept *latchkey.NotKeptError
-	var waiting *latchkey.NotHandedInError
-	missing := func(why string) (answer, error) {
-		return answer{status: http.StatusNotFound, page: "missing", title: "No such request", data: missingPage{id, why}}, nil
+	if !support && (errors.Is(err, latchkey.ErrNotFound) || err == nil && r.TeamID != v.user.TeamID) {
+		// One answer for both: none may tell whether another team's request is there.
+		if err = latchkey.ErrNotFound; v.Missing != nil {
+			err = cmp.Or(v.Missing(v.ctx(), id), err)
+		}
 	}
 	switch {
-	case support && errors.As(err, &notKept): // to a team it would tell whether another's request is there
-		return missing("It may have been there all the same: " + notKept.Gap.String() + ".")
-	case support && errors.As(err, &waiting):
-		return missing("It may yet come. " + handInWords(waiting))
 	case errors.Is(err, latchkey.ErrNotFound):
+		p := v.missing(id, err)
+		return answer{status: http.StatusNotFound, page: "missing", title: p.Title, data: p}, nil
 	case err != nil:
 		return answer{}, err
 	case support:
 		if err := v.note(latchkey.ActionLookup, r.TeamID, id, ""); err != nil {
 			return answer{}, err
 		}
-	case r.TeamID != v.user.TeamID:
-		err = latchkey.ErrNotFound
-	}
-	if err != nil {
-		return missing(v.kept())
 	}
 	teams, err := v.teamNames(support)
 	if err != nil {
@@ -238,12 +237,42 @@ func (v *visit) request() (answer, error) {
 	return answer{page: "request", title: "Request", data: p}, nil
 }
 
-// kept says how long records are kept.
-func (v *visit) kept() string {
-	if v.Keep == 0 {
-		return "Records are kept without limit on this server."
+// missing says why a request may not be found. What nodes are called, and how
+// much was lost, is for support.
+func (v *visit) missing(id string, err error) missingPage {
+	var notKept *latchkey.NotKeptError
+	var waiting *latchkey.NotHandedInError
+	support := v.user.Role == latchkey.RoleSupport
+	p := missingPage{ID: id, Unsure: true}
+	switch {
+	case errors.As(err, &notKept):
+		p.Title, p.Why = "Not recorded", "Some requests of that time could not be recorded. This may be one of them."
+		if support {
+			p.Why = "It may have been there all the same: " + notKept.Gap.String() + "."
+		}
+	case errors.As(err, &waiting):
+		p.Title, p.Why = "Not here yet", "Some requests of that time are still to be handed in. This may be one of them: look again later."
+		if support {
+			p.Why = "It may yet come. " + handInWords(waiting)
+		}
+	default:
+		return missingPage{ID: id, Title: "No such request", Why: keepWords(v.Keep)}
 	}
-	return "Records are kept for " + span(v.Keep) + "."
+	return p
+}
+
+// keepWords says how long records are kept, and how many.
+func keepWords(r latchkey.Retention) string {
+	size := strconv.FormatFloat(float64(r.Bytes)/1e9, 'g', 4, 64) + " GB"
+	switch {
+	case r.Age > 0 && r.Bytes > 0:
+		return "Records are kept for " + span(r.Age) + ", and up to " + size + ": the oldest go first."
+	case r.Age > 0:
+		return "Records are kept for " + span(r.Age) + "."
+	case r.Bytes > 0:
+		return "Records are kept up to " + size + ": the oldest go first."
+	}
+	return "Records are kept without limit on this server."
 }
 
 // handInWords says which nodes are waited for, and since when.

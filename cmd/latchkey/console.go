@@ -75,7 +75,7 @@ type consoleServer struct {
 }
 
 // newConsole returns the console that a socket was opened for, or nil.
-func (c *consoleFlags) newConsole(n *node, sockets *sockets, apiURL string, source func(*http.Request) netip.Addr, keep time.Duration, logger *slog.Logger) (*consoleServer, error) {
+func (c *consoleFlags) newConsole(n *node, sockets *sockets, apiURL string, source func(*http.Request) netip.Addr, keep latchkey.Retention, logger *slog.Logger) (*consoleServer, error) {
 	ln := sockets.console
 	if ln == nil {
 		return nil, nil
@@ -83,7 +83,7 @@ func (c *consoleFlags) newConsole(n *node, sockets *sockets, apiURL string, sour
 	s := &consoleServer{ln: ln, logger: logger}
 	s.console = &console.Console{
 		Keyring: n.keyring, Users: n.store, Sessions: n.store, Records: n.records, Usage: n.journal, Source: source, Tallies: n.store,
-		URL: c.origin(ln.Addr(), sockets.tls != nil), APIURL: apiURL, Keep: keep, Logger: logger,
+		URL: c.origin(ln.Addr(), sockets.tls != nil), APIURL: apiURL, Keep: keep, Missing: n.journal.Missing, Logger: logger,
 	}
 	handler, err := s.console.Handler()
 	if err != nil {

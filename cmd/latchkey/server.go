@@ -69,7 +69,7 @@ func (c *serveCmd) newServer(n *node, sockets *sockets, logger *slog.Logger) (*s
 		return nil, err
 	}
 	source := (&guard.Guard{TrustedProxies: trusted}).ClientIP
-	if s.console, err = c.newConsole(n, sockets, s.url+path, source, s.keep.Age, logger); err != nil {
+	if s.console, err = c.newConsole(n, sockets, s.url+path, source, s.keep, logger); err != nil {
 		return nil, err
 	}
 	s.admin = &http.Server{
