@@ -82,8 +82,20 @@ func TestRefusedIsCountedBeforeItLeaves(t *testing.T) {
 	if !crowded {
 		t.Fatal("the journal is not crowded")
 	}
-	if err := j.Begin(last); err != nil {
-		t.Fatal(err)
+	waitUntil(t, "the writer has written everything", func() bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return len(j.pending.items) == 0 && j.writing == nil
+	})
+	left := make(chan error, 1)
+	go func() { left <- j.Begin(last) }()
+	select {
+	case err := <-left:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("a response waits for a count that nobody writes")
 	}
 	onDisk, err := os.ReadFile(filepath.Join(dir, "gaps"))
 	if err != nil {
