@@ -15,7 +15,7 @@ CREATE TABLE words (
 -- What is not known of a request is NULL.
 CREATE TABLE records (
 	id                BLOB    PRIMARY KEY CHECK (length(id) = 16), -- the request ID, a UUIDv7: its order is that of time
-	time              INTEGER NOT NULL, -- µs after the ms in the ID
+	time              INTEGER NOT NULL, -- µs after the beginning of the day; below 0 before it
 	node              ANY,
 	team_id           ANY,
 	credential_id     ANY,
