@@ -55,9 +55,10 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 	return r, nil
 }
 
-// Retain drops the partitions of days that r does not keep, and gaps as old.
-// Nobody who reads or writes records waits for it. A day that somebody reads for
-// long, or that another node is about to drop, goes the next time.
+// Retain drops the partitions of days that r does not keep, and gaps as old; of
+// what is too much, refusals before days. Nobody who reads or writes records waits
+// for a day to be dropped. One that somebody reads for long, or that another node
+// is about to drop, goes the next time.
 func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	var horizon int64 // the oldest is all before
 	err := s.change(ctx, func(tx pgx.Tx) error {
@@ -133,23 +134,46 @@ func (s *Store) dropOld(ctx context.Context, r latchkey.Retention, horizon int64
 	// other can.
 	drop := slices.DeleteFunc(slices.Clone(list), func(p partition) bool { return p.attached && !p.leaving })
 	list = slices.DeleteFunc(list, func(p partition) bool { return !p.attached || p.leaving })
-	kept := keptDays(list, r, horizon)
+	kept := keptDays(list, latchkey.Retention{}, horizon)
+	drop, list = append(drop, backward(list[kept:])...), list[:kept]
+	for _, p := range drop {
+		if err := s.drop(ctx, conn, p); err != nil {
+			return err
+		}
+	}
+	if r.Bytes > 0 {
+		if err := s.dropRefusals(ctx, conn, list, r.Bytes); err != nil {
+			return err
+		}
+		kept = keptDays(list, r, horizon)
+		for _, p := range backward(list[kept:]) {
+			if err := s.drop(ctx, conn, p); err != nil {
+				return err
+			}
+			drop = append(drop, p)
+		}
+	}
+	if len(drop) == 0 {
+		return nil
+	}
 	oldest := horizon / microsPerDay // day that is kept
 	if kept > 0 {
 		oldest = list[kept-1].day
 	}
-	slices.Reverse(list[kept:])
-	for _, p := range append(drop, list[kept:]...) {
-		s.archive.forget()
-		if err := dropPartition(ctx, conn, p); err != nil {
-			return err
-		}
-	}
-	if len(drop)+len(list) == kept {
-		return nil
-	}
 	_, err = conn.Exec(ctx, `DELETE FROM tallies WHERE hour < $1`, oldest*microsPerDay)
 	return err
+}
+
+func (s *Store) drop(ctx context.Context, conn *pgx.Conn, p partition) error {
+	s.archive.forget()
+	return dropPartition(ctx, conn, p)
+}
+
+// backward returns days, the oldest first.
+func backward(list []partition) []partition {
+	list = slices.Clone(list)
+	slices.Reverse(list)
+	return list
 }
 
 // keptDays returns how many of the days are kept: the newest.
