@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -46,7 +47,12 @@ type API struct {
 	Keyring *latchkey.Keyring
 	Records latchkey.RecordReader // the journal's unwritten tail, then the store
 	Users   latchkey.UserStore    // of the console
-	Version string                // of the program, as [Client.Server] tells it
+
+	// Lacking says in sentences why Records may lack some of the time between two
+	// moments. Nil: nobody knows.
+	Lacking func(ctx context.Context, from, to time.Time) ([]string, error)
+
+	Version string // of the program, as [Client.Server] tells it
 
 	Database      string                                             // what nodes share, without user or password; empty: nothing
 	Nodes         func(ctx context.Context) ([]Node, error)          // by name; nil: nobody knows

@@ -86,6 +86,7 @@ type Secrets struct {
 // Requests is the answer to a list of records, newest first.
 type Requests struct {
 	Requests []latchkey.Record `json:"requests"`
+	Missing  []string          `json:"missing,omitempty"` // why some of that time may not be among them, in sentences
 }
 
 func teamOf(t latchkey.Team) Team {

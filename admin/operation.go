@@ -1,10 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"latchkey"
 )
@@ -187,7 +190,35 @@ func (a *API) listRequests(ctx context.Context, _ latchkey.Actor, q RequestFilte
 		return Requests{}, err
 	}
 	list, err := a.Records.Records(ctx, query)
-	return Requests{Requests: append([]latchkey.Record{}, list...)}, err
+	if err != nil {
+		return Requests{}, err
+	}
+	missing, err := a.lacking(ctx, &query, list)
+	return Requests{Requests: append([]latchkey.Record{}, list...), Missing: missing}, err
+}
+
+// lacking says what a list may lack of the time that it is of: a full one ends
+// with its last record.
+func (a *API) lacking(ctx context.Context, q *latchkey.RecordQuery, list []latchkey.Record) ([]string, error) {
+	if a.Lacking == nil {
+		return nil, nil
+	}
+	from, to := time.Unix(0, 0), time.Now()
+	if !q.Until.IsZero() {
+		to = q.Until
+	}
+	if id, err := uuid.Parse(q.Before); err == nil && id.Version() == 7 {
+		if at := time.Unix(id.Time().UnixTime()); at.Before(to) {
+			to = at.Add(time.Second)
+		}
+	}
+	if q.Since.After(from) {
+		from = q.Since
+	}
+	if limit := cmp.Or(q.Limit, latchkey.DefaultRecordLimit); len(list) >= limit && list[len(list)-1].Time.After(from) {
+		from = list[len(list)-1].Time
+	}
+	return a.Lacking(ctx, from, to)
 }
 
 func (a *API) recordQuery(ctx context.Context, q RequestFilter) (latchkey.RecordQuery, error) {

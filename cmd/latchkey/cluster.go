@@ -17,7 +17,7 @@ import (
 func (n *node) management(consoleURL string, logger *slog.Logger) *admin.API {
 	a := &admin.API{
 		Keyring: n.keyring, Records: n.records, Users: n.store, ConsoleURL: consoleURL, Version: version(), Logger: logger,
-		Nodes: n.nodes,
+		Nodes: n.nodes, Lacking: n.lacking,
 	}
 	if n.leases != nil {
 		a.Database, a.AcceptHistory = n.database.String(), n.leases.AcceptHistory

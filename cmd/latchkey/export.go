@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,11 +47,17 @@ func (c *requestExport) Run(s *session) error {
 		bar.w = f
 	}
 	out := bufio.NewWriterSize(s.stdout, 64<<10)
+	var missing []string
 	err := s.call(func(ctx context.Context, api *admin.Client) error {
 		for {
 			page, err := api.Requests(ctx, filter)
 			if err != nil {
 				return withHint(err, "latchkey team list", latchkey.ErrNotFound)
+			}
+			for _, why := range page.Missing {
+				if !slices.Contains(missing, why) {
+					missing = append(missing, why)
+				}
 			}
 			for i := range page.Requests {
 				if err := writeLine(out, &page.Requests[i]); err != nil {
@@ -67,6 +74,9 @@ func (c *requestExport) Run(s *session) error {
 		}
 	})
 	bar.done()
+	for _, why := range missing {
+		s.remark("%s", why)
+	}
 	if flushErr := out.Flush(); err == nil && flushErr != nil {
 		err = fmt.Errorf("write the export: %w", flushErr)
 	}

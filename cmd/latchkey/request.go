@@ -10,6 +10,7 @@ import (
 
 	"latchkey"
 	"latchkey/admin"
+	"latchkey/journal"
 )
 
 type requestCmd struct {
@@ -114,6 +115,9 @@ func (c *requestList) Run(s *session) error {
 		if err != nil {
 			return withHint(err, "latchkey team list", latchkey.ErrNotFound)
 		}
+		for _, why := range all.Missing {
+			s.remark("%s", why)
+		}
 		if len(all.Requests) == 0 {
 			s.remark("There are no such requests.")
 		}
@@ -128,4 +132,30 @@ func (c *requestList) Run(s *session) error {
 			}
 		})
 	})
+}
+
+// maxLacking is how many reasons are said why requests may be missing.
+const maxLacking = 10
+
+// lacking says why requests between two moments may be missing in a list.
+func (n *node) lacking(ctx context.Context, from, to time.Time) ([]string, error) {
+	find := journal.Reader{Store: n.store, HandIns: n.leases}.Lacking
+	if n.journal != nil {
+		find = n.journal.Lacking
+	}
+	gaps, nodes, err := find(ctx, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("find out what is missing: %w", err)
+	}
+	var list []string
+	for _, h := range nodes {
+		list = append(list, fmt.Sprintf("Some may yet come: %s has handed in nothing since %s.", h.Node, at(h.Until)))
+	}
+	for _, g := range gaps {
+		list = append(list, "Some may be missing: "+g.String()+".")
+	}
+	if more := len(list) - maxLacking; more > 0 {
+		list = append(list[:maxLacking], fmt.Sprintf("Some may be missing for %d more reasons: ask for a shorter time.", more))
+	}
+	return list, nil
 }

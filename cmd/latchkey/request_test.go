@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey"
+)
+
+// TestListsSayWhatIsMissing: a list, and an export, of a time in which records
+// were lost says so beside what it has; one of another time does not.
+func TestListsSayWhatIsMissing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	lock, err := claimDir(t.Context(), dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNode(t.Context(), lock, nodeConfig{Data: dir, Node: "node-1", Create: true, Command: true, By: latchkey.System, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	hour := func(ago int) time.Time { return now.Add(-time.Duration(ago) * time.Hour) }
+	if err := n.store.AddGap(t.Context(), latchkey.Gap{Node: "node-1", From: hour(3), To: hour(2), Count: 1204}); err != nil {
+		t.Fatal(err)
+	}
+	id := uuid.Must(uuid.NewV7()).String()
+	if err := n.store.AppendRecords(t.Context(), []latchkey.Record{{RequestID: id, Time: now.Add(-time.Second), Status: 200}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what         string
+		since, until time.Time
+		limit        int
+		gap          bool
+	}{
+		{"everything", time.Time{}, time.Time{}, 100, true},
+		{"since before the gap", hour(4), time.Time{}, 100, true},
+		{"since within it", now.Add(-150 * time.Minute), time.Time{}, 100, true},
+		{"after it", hour(1), time.Time{}, 100, false},
+		{"before it", hour(9), hour(4), 100, false},
+		{"a page that ends after it", time.Time{}, time.Time{}, 1, false},
+	} {
+		filter := requestFilter{Since: since{moment: c.since, set: !c.since.IsZero()}, Until: since{moment: c.until, set: !c.until.IsZero()}}
+		for name, command := range map[string]interface{ Run(*session) error }{
+			"list":   &requestList{requestFilter: filter, Limit: c.limit},
+			"export": &requestExport{filter},
+		} {
+			if name == "export" && c.limit == 1 {
+				continue
+			}
+			var stdout, stderr bytes.Buffer
+			s := &session{globals: &globals{Data: dir}, stdout: &stdout, stderr: &stderr}
+			if err := command.Run(s); err != nil {
+				t.Fatalf("%s, %s: %v", name, c.what, err)
+			}
+			if said := strings.Contains(stderr.String(), "1204 records were not kept on node-1"); said != c.gap {
+				t.Errorf("%s, %s: that records are missing is said: %t, must be %t: %q", name, c.what, said, c.gap, stderr.String())
+			}
+			if strings.Contains(stdout.String(), "1204") {
+				t.Errorf("%s, %s: standard output holds what was asked for, and nothing else", name, c.what)
+			}
+		}
+	}
+}
