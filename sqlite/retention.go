@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 	"time"
 
 	"latchkey"
@@ -72,14 +73,51 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 // written; and no error stops what comes after it.
 func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	horizon := int64(0)
-	if r.Age > 0 {
-		horizon = s.now().Add(-r.Age).UnixMicro()
+	if now := s.now(); !s.doubts(ctx, now) && r.Age > 0 {
+		horizon = now.Add(-r.Age).UnixMicro()
 	}
 	errs := []error{s.dropOld(horizon), s.remember(ctx, r, horizon)}
 	if r.Bytes > 0 {
 		errs = append(errs, s.squeeze(ctx), s.dropRefusals(ctx, r.Bytes), s.dropLarge(ctx, r.Bytes))
 	}
 	return errors.Join(errs...)
+}
+
+// doubtTime is how far the clock may go from one Retain to the next without
+// doubt, and how long it is in doubt beyond.
+const doubtTime = 24 * time.Hour
+
+// A clockDoubt is what the table "retention" says of the clock, in unix µs. It is
+// kept here too: a disk may take nothing.
+type clockDoubt struct {
+	mu            sync.Mutex
+	loaded        bool
+	seen, doubted int64
+}
+
+// doubts reports whether nothing may be removed for its age yet. A clock that has
+// gone ahead by more than a day since the last Retain, while the machine was off
+// or not, may be wrong, and what it takes does not come back: it is believed when
+// it has been so for another day. The clock's going back ends the doubt.
+func (s *Store) doubts(ctx context.Context, now time.Time) bool {
+	d := &s.doubt
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.loaded {
+		err := s.records.read.QueryRowContext(ctx, `SELECT seen, doubted FROM retention`).Scan(&d.seen, &d.doubted)
+		d.loaded = err == nil
+	}
+	us := now.UnixMicro()
+	switch {
+	case d.seen > 0 && us-d.seen > doubtTime.Microseconds():
+		d.doubted = us
+		s.logger.Warn("the clock has gone ahead by more than a day: no record is removed for its age for a day; set the clock if it is wrong",
+			"clock", now, "before", fromMicros(d.seen))
+	case us < d.doubted || us-d.doubted >= doubtTime.Microseconds():
+		d.doubted = 0
+	}
+	d.seen = us
+	return d.doubted > 0
 }
 
 // dropOld removes the days that ended before the horizon, in unix µs.
@@ -100,7 +138,11 @@ func (s *Store) dropOld(horizon int64) error {
 // remember keeps r, and forgets the gaps that ended before the horizon.
 func (s *Store) remember(ctx context.Context, r latchkey.Retention, horizon int64) error {
 	return s.records.change(ctx, func(c *sql.Conn) error {
-		_, err := c.ExecContext(ctx, `UPDATE retention SET age = ?, bytes = ?`, r.Age.Microseconds(), r.Bytes)
+		s.doubt.mu.Lock()
+		seen, doubted := s.doubt.seen, s.doubt.doubted
+		s.doubt.mu.Unlock()
+		_, err := c.ExecContext(ctx, `UPDATE retention SET age = ?, bytes = ?, seen = ?, doubted = ?`,
+			r.Age.Microseconds(), r.Bytes, seen, doubted)
 		if err == nil {
 			_, err = c.ExecContext(ctx, `DELETE FROM gaps WHERE "to" < ?`, horizon)
 		}

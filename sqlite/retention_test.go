@@ -211,3 +211,50 @@ func TestDamagedDay(t *testing.T) {
 		})
 	}
 }
+
+// TestClockAhead: a clock that jumps takes no record before somebody could set it.
+func TestClockAhead(t *testing.T) {
+	const age = 48 * time.Hour
+	year := 365 * 24 * time.Hour
+	type step struct {
+		clock time.Duration // ahead of the right one
+		left  int
+	}
+	for _, c := range []struct {
+		what  string
+		steps []step
+	}{
+		{"hour by hour", []step{{0, 3}, {time.Hour, 3}, {24 * time.Hour, 2}, {48 * time.Hour, 1}}},
+		{"it jumps, and is set", []step{{0, 3}, {year, 3}, {year + time.Hour, 3}, {time.Hour, 3}, {24 * time.Hour, 2}}},
+		{"it jumps, and is right", []step{{0, 3}, {year, 3}, {year + 23*time.Hour, 3}, {year + 24*time.Hour, 0}}},
+		{"it jumps twice", []step{{0, 3}, {year, 3}, {2 * year, 3}, {2*year + 23*time.Hour, 3}, {2*year + 24*time.Hour, 0}}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			dir := t.TempDir()
+			fillDays(t, mustOpen(t, dir), 8)
+			right := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)
+			for i, step := range c.steps {
+				var log bytes.Buffer
+				s, err := Open(t.Context(), Config{ // a restart forgets nothing of it
+					Dir: dir, Now: func() time.Time { return right.Add(step.clock) }, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Retain(t.Context(), latchkey.Retention{Age: age}); err != nil {
+					t.Fatal(err)
+				}
+				if n := left(t, s); n != step.left {
+					t.Errorf("step %d: %d days are left, not %d", i, n, step.left)
+				}
+				jumped := i > 0 && step.clock-c.steps[i-1].clock > 24*time.Hour
+				if said := strings.Contains(log.String(), "gone ahead"); said != jumped {
+					t.Errorf("step %d: the log says of a jump: %t, must be %t", i, said, jumped)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -49,6 +49,7 @@ type Store struct {
 	clock       func() time.Time
 	logger      *slog.Logger
 	created     bool
+	doubt       clockDoubt
 }
 
 var (
