@@ -112,11 +112,6 @@ func warned(conn *pgx.Conn) error {
 // perhaps on no standby.
 var errUnconfirmed = errors.New("the database did not confirm the commit")
 
-// snapshot runs f on one state of the database.
-func snapshot(ctx context.Context, pool *pgxpool.Pool, f func(tx pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
-}
-
 // patience is how long the store waits for an answer of the database where the
 // caller's context must not count.
 func (s *Store) patience() time.Duration { return max(s.lease, latchkey.DefaultLease) }

@@ -82,12 +82,6 @@ func (w *world) tick() int64 {
 	return w.moment
 }
 
-func (w *world) count(what string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stats.fault(what)
-}
-
 // after calls f later, under the lock.
 func (w *world) after(d time.Duration, f func()) {
 	time.AfterFunc(d, func() {
