@@ -15,7 +15,9 @@ import (
 // of the same, however it came; what is stored tells nothing else of it.
 func TestFingerprint(t *testing.T) {
 	r := newRing(t)
-	of := func(fields ...string) string { return r.Explain(t.Context(), latchkey.Question{Fields: fields}).Fingerprint }
+	of := func(fields ...string) string {
+		return r.Explain(t.Context(), latchkey.Question{Fields: fields}).Fingerprint
+	}
 	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
 	key := "a-key-of-another-house-0123456789"
 	token := func(iss string, at time.Time) string { return "Bearer " + jwt.Sign(iss, "whatever-key-this-is", at) }
