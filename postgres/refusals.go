@@ -146,12 +146,8 @@ func (s *Store) compact(ctx context.Context, conn *pgx.Conn, list []partition, s
 			s.logger.Warn("the room of refusals that were removed is not given back", "day", d.name(), "error", err)
 			continue
 		}
-		if i == 0 {
-			continue
-		}
-		if err := conn.QueryRow(ctx, `SELECT pg_total_relation_size($1::text::regclass)`, d.name()).Scan(&list[i].bytes); err != nil {
-			return err
-		}
+		// What somebody could still see is given back the next time.
+		list[i].bytes = d.used
 	}
 	_, err := conn.Exec(ctx, dropWait)
 	return err
