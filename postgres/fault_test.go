@@ -19,6 +19,7 @@ import (
 // TestLostAnswer: a change whose answer was lost is found, and confirmed; one
 // that never arrived is not said to have failed, for nobody can know.
 func TestLostAnswer(t *testing.T) {
+	t.Parallel()
 	s := server.Server(t)
 	name := s.NewDatabase(t)
 	direct := mustOpen(t, Config{URL: s.URL(name)})
@@ -70,6 +71,7 @@ func TestLostAnswer(t *testing.T) {
 // TestProofIsWhereItWasFound: a change that one server has is not proved to be
 // committed by another server.
 func TestProofIsWhereItWasFound(t *testing.T) {
+	t.Parallel()
 	old, promoted := mustOpen(t, Config{URL: newURL(t)}), mustOpen(t, Config{URL: newURL(t)})
 	made := mustRoll(t, old, mustChanges(t, old).Teams[0].ID)
 

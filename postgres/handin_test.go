@@ -8,5 +8,8 @@ import (
 )
 
 func TestHandIns(t *testing.T) {
-	storetest.HandIns(t, func(t *testing.T) (a, b latchkey.HandInStore) { return twoNodes(t) })
+	storetest.HandIns(t, func(t *testing.T) (a, b latchkey.HandInStore) {
+		t.Parallel()
+		return twoNodes(t)
+	})
 }

@@ -29,6 +29,7 @@ func lostOf(list []latchkey.Registration) (lost []latchkey.Registration) {
 // registration that stands for it, and so have all, whoever comes first; there is
 // one, until a reaper removes it.
 func TestLostRegistration(t *testing.T) {
+	t.Parallel()
 	const own, long, stale = 700 * time.Millisecond, 9 * time.Second, 40 * time.Second
 	primary := postgrestest.Start(t)
 	name := primary.NewDatabase(t)
@@ -99,6 +100,7 @@ func mustList(t *testing.T, s *Store) []latchkey.Registration {
 // TestTimelineIsMarked: whatever comes first on a new timeline marks it, in its
 // own transaction; and whatever comes at the same time, it is marked once.
 func TestTimelineIsMarked(t *testing.T) {
+	t.Parallel()
 	url := newURL(t)
 	const lease = 1234 * time.Millisecond
 	a, b := mustOpen(t, Config{URL: url, Lease: lease}), mustOpen(t, Config{URL: url, Lease: lease})
@@ -167,6 +169,7 @@ func TestTimelineIsMarked(t *testing.T) {
 // TestServerWithoutTimeline: some servers that others manage refuse to say where
 // their log stands. They are one timeline.
 func TestServerWithoutTimeline(t *testing.T) {
+	t.Parallel()
 	s := server.Server(t)
 	name := s.NewDatabase(t)
 	s.Exec(t, name, `CREATE ROLE tenant LOGIN`, `GRANT CREATE ON DATABASE `+name+` TO tenant`,

@@ -61,6 +61,7 @@ func recordIDs(t *testing.T, s *Store) map[string]bool {
 // everywhere fills half of the room at most. The oldest refusals go; what was
 // accepted stays, and all that stays is found. Records come in meanwhile.
 func TestFloodOfRefusals(t *testing.T) {
+	t.Parallel()
 	const keep = 6 << 20
 	a, b := twoNodes(t)
 	accepted, refused := flood(t, a, 24_000)

@@ -164,6 +164,7 @@ func TestRetainWhileAppending(t *testing.T) {
 // TestDroppedByAnother: a node appends to a day that it knows, and that another
 // has dropped; and to one that was left behind half dropped.
 func TestDroppedByAnother(t *testing.T) {
+	t.Parallel()
 	a, b := twoNodes(t)
 	fillDays(t, a, 1)
 	if err := b.Retain(t.Context(), latchkey.Retention{Age: time.Hour}); err != nil {
@@ -202,6 +203,7 @@ func TestDroppedByAnother(t *testing.T) {
 
 // TestRetainBySize keeps whole days, from the newest on, as long as they fit.
 func TestRetainBySize(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, Config{URL: newURL(t)})
 	fillDays(t, s, 4)
 	list, err := partitions(t.Context(), s.pool, true)

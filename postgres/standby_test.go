@@ -29,6 +29,7 @@ func both(t *testing.T, name string, servers ...*postgrestest.Server) string {
 // TestLaggingStandby: a standby is never read, and once it is promoted without
 // all that its primary had, it has another history.
 func TestLaggingStandby(t *testing.T) {
+	t.Parallel()
 	primary := postgrestest.Start(t)
 	name := primary.NewDatabase(t)
 	id := mustChanges(t, mustOpen(t, Config{URL: primary.URL(name)})).Teams[0].ID

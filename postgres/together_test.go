@@ -61,6 +61,7 @@ func TestChangesGoTogether(t *testing.T) {
 // TestOneConflictIsNotAnothers: of changes that go out together, those that can
 // be made are.
 func TestOneConflictIsNotAnothers(t *testing.T) {
+	t.Parallel()
 	const each = 12
 	s := mustOpen(t, Config{URL: newURL(t)})
 	taken := teamsOf(t, s, 1)
@@ -95,6 +96,7 @@ func TestOneConflictIsNotAnothers(t *testing.T) {
 // go out together, and fail together: not one after the other, each after a
 // time-out of its own.
 func TestHeldCounter(t *testing.T) {
+	t.Parallel()
 	const many = 8
 	sv := server.Server(t)
 	name := sv.NewDatabase(t)
@@ -147,6 +149,7 @@ func TestHeldCounter(t *testing.T) {
 // TestEditIsAskedAgain: where another process changed the team between an edit
 // and its commit, the edit sees the team anew.
 func TestEditIsAskedAgain(t *testing.T) {
+	t.Parallel()
 	url := newURL(t)
 	a, b := mustOpen(t, Config{URL: url}), mustOpen(t, Config{URL: url})
 	id := mustChanges(t, a).Teams[0].ID
@@ -173,6 +176,7 @@ func TestEditIsAskedAgain(t *testing.T) {
 // TestPositionsAreForgotten: the positions of the past are kept for 90 days, and
 // as long as they are above the purge horizon.
 func TestPositionsAreForgotten(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, Config{URL: newURL(t)})
 	id := mustChanges(t, s).Teams[0].ID
 	for range 5 {
