@@ -32,7 +32,7 @@ test: setup
 
 # 20,000 schedules, and the model's larger worlds: without the race detector, which make test plays a part of them under.
 simulation:
-	$(GO) test -timeout 30m -run 'TestModel|TestSimulation' -v ./replica
+	$(GO) test -timeout 30m -run 'TestModel|TestSimulation|TestReplay' -v ./replica
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./replica ./postgres ./cmd/latchkey

@@ -286,8 +286,7 @@ func (f *flow) lookUp() {
 	f.do(chromedp.SendKeys("#id", "  X-Request-Id: "+strings.ToUpper(f.denied)+" "))
 	f.follow(chromedp.Click(".lookup button"))
 	f.sees(f.denied)
-	f.sees("The API secret that signed the JWT was revoked.")
-	f.sees("Sign with a live API secret.")
+	f.sees("The API secret that iss names is revoked.")
 	f.sees("flow-test/1.0")
 	f.open("/requests/00000000-0000-7000-8000-000000000000")
 	f.sees("Records are kept")
@@ -301,7 +300,7 @@ func (f *flow) othersLookUp() {
 	for _, email := range []string{"max@example.com", "sam@example.com"} {
 		f.login(email)
 		f.open("/requests?id=" + f.denied)
-		f.sees("The API secret that signed the JWT was revoked.")
+		f.sees("The API secret that iss names is revoked.")
 		f.open("/settings/integrations")
 		if evaluate[int](f.browser, "document.querySelectorAll('button[name=reveal], a.danger').length") > 0 {
 			f.t.Errorf("%s is offered what only an admin may do", email)

@@ -4,3 +4,5 @@ package replica_test
 
 // schedules is how many are played.
 const schedules = 20_000
+
+const shuffled = false

@@ -278,9 +278,10 @@ func databaseDown(t *testing.T, f *cluster) {
 	if code != 1 || strings.Contains(said, "panic") || strings.Count(said, "\n") != 1 {
 		t.Errorf("a look-up without a database: exit code %d, %q", code, said)
 	}
-	if _, body := p.ops(t, "/readyz"); !strings.Contains(body, `"warnings":["store_unavailable"]`) {
-		t.Errorf("/readyz says %s", body)
-	}
+	waitFor(t, "/readyz to warn", func() bool {
+		_, body := p.ops(t, "/readyz")
+		return strings.Contains(body, `"warnings":["store_unavailable"]`)
+	})
 	if status, _ := p.ops(t, "/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz says %d while the process is alive", status)
 	}

@@ -31,6 +31,7 @@ var failovers = []failover{
 // that lags has another history: every node answers "unavailable" until a person
 // has said that it holds, and until then no dead key comes back.
 func TestPromotion(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}

@@ -43,6 +43,7 @@ func (h *history) inject(f fault) {
 // callers ask and rollers roll: no key is accepted that a roll had ended which
 // had returned, and none refused whose roll had. make torture runs it for hours.
 func TestHistory(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if testing.Short() {
 		t.Skip("takes over a minute")
 	}

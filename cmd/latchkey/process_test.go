@@ -114,6 +114,7 @@ func (s *syncBuffer) String() string { s.mu.Lock(); defer s.mu.Unlock(); return 
 // start again, and the key that a roll returned last must work; or, if a roll
 // was committed and its answer lost, the one after it.
 func TestKilledWhileRolling(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	data := filepath.Join(t.TempDir(), "data")
 	p := startServer(t, data)
 	api := admin.Dial(socketPath(data))
