@@ -97,20 +97,24 @@ func examForgetHandIn(x *handIns) {
 }
 
 func examHandInsConcurrently(x *handIns) {
-	const workers, each = 4, 25
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := range each {
-				h := latchkey.HandIn{Node: "node", Until: handInTime.Add(time.Duration(i*workers+w) * time.Second)}
+	const rounds, workers = 20, 4
+	latest := handInTime.Add(workers * time.Second)
+	for range rounds {
+		var wg sync.WaitGroup
+		for w := range workers {
+			wg.Go(func() {
+				h := latchkey.HandIn{Node: "node", Until: latest.Add(-time.Duration(w) * time.Second)}
 				if err := []latchkey.HandInStore{x.a, x.b}[w%2].HandIn(x.Context(), h); err != nil {
 					x.Errorf("hand in: %v", err)
 				}
-			}
-		})
+			})
+		}
+		wg.Wait()
+		x.want("of hand-ins at the same time the latest counts", latchkey.HandIn{Node: "node", Until: latest})
+		if err := x.a.ForgetHandIn(x.Context(), "node"); err != nil {
+			x.Fatal(err)
+		}
 	}
-	wg.Wait()
-	x.want("of hand-ins at the same time the latest counts", latchkey.HandIn{Node: "node", Until: handInTime.Add((workers*each - 1) * time.Second)})
 }
 
 func examHostileNodes(x *handIns) {
