@@ -1,6 +1,7 @@
 # make run      the server on this machine, with data in ./latchkey-data
 # make test     everything that must hold; installs what it needs on Debian
 # make simulation  20,000 random schedules of a cluster on virtual time, and the model of its protocol
+# make histories   three processes on a PostgreSQL under a few faults of each kind, judged by what callers saw
 # make bench    what a decision costs
 # make fuzz     each fuzz target for FUZZTIME
 # make torture  a million requests while the server is killed twenty times; then, for hours, what can happen to
@@ -10,7 +11,7 @@
 GO       ?= go
 FUZZTIME ?= 20s
 
-.PHONY: run build test simulation bench fuzz torture torture-healthy torture-faults torture-faults-3s torture-promotions mutants setup
+.PHONY: run build test simulation histories bench fuzz torture torture-healthy torture-faults torture-faults-3s torture-promotions mutants setup
 
 run:
 	$(GO) run ./cmd/latchkey serve
@@ -33,6 +34,10 @@ test: setup
 # 20,000 schedules, and the model's larger worlds: without the race detector, which make test plays a part of them under.
 simulation:
 	$(GO) test -timeout 30m -run 'TestModel|TestSimulation|TestReplay' -v ./replica
+
+# Three processes on a PostgreSQL, and faults: with nothing beside them that takes their time away.
+histories:
+	LATCHKEY_HISTORIES=1 $(GO) test -timeout 15m -run '^(TestHistory|TestPromotion)$$' -v ./cmd/latchkey
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./replica ./postgres ./cmd/latchkey

@@ -24,11 +24,15 @@ const (
 	maxFlight = 8
 	// retry is how long the node waits after a failure before it tries again.
 	retry = 100 * time.Millisecond
-	// loadTime bounds the reading of everything.
-	loadTime = 10 * time.Minute
+	// The reading of everything is given so long at first, and at last.
+	loadFirst = 5 * time.Second
+	loadLast  = 10 * time.Minute
 	// goodbye bounds the removal of the node's registration when it stops.
 	goodbye = 2 * time.Second
 )
+
+// errSlow says that everything could not be read in the time that was given.
+var errSlow = errors.New("the credentials could not be loaded in time; they are given twice as long")
 
 // errJoining says that another renewal is registering this node.
 var errJoining = errors.New("this node is being registered")

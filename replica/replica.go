@@ -19,6 +19,7 @@ package replica
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -61,9 +62,10 @@ type Replica struct {
 	renewals renewals
 	roster   roster
 
-	joining sync.Mutex // one at a time registers this node
-	orphans []string   // registrations that may have been committed; of joining
-	failing bool       // renewals fail, and the log says so; of the loop that renews
+	joining  sync.Mutex    // one at a time loads everything and registers this node
+	patience time.Duration // what the last load was given, if it took too long; of joining
+	orphans  []string      // registrations that may have been committed; of joining
+	failing  bool          // renewals fail, and the log says so; of the loop that renews
 
 	namesake bool // another node has this one's name, and the log says so; of the loop that reaps
 
@@ -141,8 +143,14 @@ func (r *Replica) Join(ctx context.Context) error {
 		}
 		r.known = r.history.state.Position
 	}
-	if err := r.load(ctx); err != nil {
-		return err
+	for {
+		err := r.load(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errSlow) {
+			return err
+		}
 	}
 	for {
 		err := r.renew(ctx, min(r.length(), renewTime))
@@ -159,14 +167,20 @@ func (r *Replica) Join(ctx context.Context) error {
 }
 
 // load reads everything. It may take longer than any lease, so it comes before a
-// registration, and gives no lease.
+// registration, and gives no lease. A connection may hang, too: each time that it
+// took too long, it may take twice as long.
 func (r *Replica) load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	r.patience = min(max(2*r.patience, loadFirst), loadLast)
+	bounded, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
-	everything, err := r.Store.Changes(ctx, 0)
-	if err != nil {
+	everything, err := r.Store.Changes(bounded, 0)
+	switch {
+	case err != nil && bounded.Err() != nil && ctx.Err() == nil:
+		return fmt.Errorf("%w: %w", errSlow, err)
+	case err != nil:
 		return fmt.Errorf("load the credentials: %w", err)
 	}
+	r.patience = 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.apply(everything)

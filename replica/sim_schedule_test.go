@@ -445,7 +445,11 @@ func (w *world) end() {
 		time.Sleep(10 * time.Millisecond)
 		w.mu.Lock()
 	}
+	var stopped time.Time // what is stopped sleeps until then
 	for _, n := range w.nodes {
+		if n.pausedUntil.After(stopped) {
+			stopped = n.pausedUntil
+		}
 		n.pausedUntil = time.Time{}
 		n.revive()
 	}
@@ -453,6 +457,7 @@ func (w *world) end() {
 		w.acceptHistory()
 	}
 	w.mu.Unlock()
+	time.Sleep(time.Until(stopped))
 	for last := time.Now().Add(w.connectionTimeout + 2*w.longest() + time.Second); !w.ready() && time.Now().Before(last); {
 		time.Sleep(10 * time.Millisecond)
 	}
