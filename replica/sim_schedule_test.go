@@ -461,7 +461,7 @@ func (w *world) end() {
 	for last := time.Now().Add(w.connectionTimeout + 2*w.longest() + time.Second); !w.ready() && time.Now().Before(last); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	time.Sleep(1100 * time.Millisecond)
+	time.Sleep(max(1100*time.Millisecond, w.longest()/2)) // each renews once more: hints may be lost
 	w.mu.Lock()
 	truth := w.primary.seen
 	w.mu.Unlock()
