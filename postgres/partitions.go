@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"latchkey"
 )
 
 const (
@@ -63,7 +65,7 @@ func (a *archive) forget() {
 }
 
 // dayOf returns the number of the day of an ID: days since 1970.
-func dayOf(id uuid.UUID) int64 { return idMillis(id) * 1000 / microsPerDay }
+func dayOf(id uuid.UUID) int64 { return latchkey.RequestIDMillis(id) * 1000 / microsPerDay }
 
 // A partition holds the records whose IDs were made on one day.
 type partition struct {
@@ -151,7 +153,7 @@ func makePartitions(ctx context.Context, tx pgx.Tx, days []int64) error {
 				return err
 			}
 		}
-		first, next := idAt(day*microsPerDay/1000, 0), idAt((day+1)*microsPerDay/1000, 0)
+		first, next := latchkey.RequestIDAt(day*microsPerDay/1000, 0), latchkey.RequestIDAt((day+1)*microsPerDay/1000, 0)
 		_, err := tx.Exec(ctx, fmt.Sprintf(`
 			CREATE TABLE %[1]s (LIKE records);
 			ALTER TABLE records ATTACH PARTITION %[1]s FOR VALUES FROM ('%[2]s') TO ('%[3]s')`, name, first, next))

@@ -285,20 +285,10 @@ const moveSpan = `
 // how far behind.
 func spanOf(items []item) (lead, lag int64) {
 	for _, i := range items {
-		ahead := i.us - idMillis(i.id)*1000
+		ahead := i.us - latchkey.RequestIDMillis(i.id)*1000
 		lead, lag = max(lead, ahead), max(lag, -ahead)
 	}
 	return lead, lag
-}
-
-// idMillis is the time in a UUIDv7: the first 48 bits, unix ms (RFC 9562,
-// section 5.7).
-func idMillis(id uuid.UUID) int64 {
-	var ms int64
-	for _, b := range id[:6] {
-		ms = ms<<8 | int64(b)
-	}
-	return ms
 }
 
 var (

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"pgregory.net/rapid"
 
 	"latchkey"
 )
@@ -37,7 +36,7 @@ func newTraffic(at time.Time, step time.Duration) *traffic {
 func (g *traffic) next() latchkey.Record {
 	n := g.random.IntN
 	g.at = g.at.Add(g.step)
-	id := idAt(g.at.UnixMilli(), 0)
+	id := latchkey.RequestIDAt(g.at.UnixMilli(), 0)
 	for i := 6; i < 16; i++ {
 		id[i] = byte(n(256))
 	}
@@ -302,26 +301,4 @@ func TestStoppedClientHoldsUpNobody(t *testing.T) {
 	if n := number(t, b, `SELECT count(*) FROM records`); n != 0 {
 		t.Errorf("%d records are left", n)
 	}
-}
-
-// TestIDBound holds the bound against the comparison of texts that it stands
-// for.
-func TestIDBound(t *testing.T) {
-	id := rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	rapid.Check(t, func(t *rapid.T) {
-		r := id.Draw(t, "id")
-		before := rapid.OneOf(
-			id,
-			rapid.Map(id, strings.ToUpper),
-			rapid.Custom(func(t *rapid.T) string {
-				return r[:rapid.IntRange(0, len(r)).Draw(t, "cut")] + rapid.String().Draw(t, "end")
-			}),
-			rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
-		).Draw(t, "before")
-		bound, inclusive := idBound(before)
-		got := r < bound.String() || inclusive && r == bound.String()
-		if want := r < before; got != want {
-			t.Fatalf("%q < %q is %t: the bound is %s (inclusive: %t)", r, before, want, bound, inclusive)
-		}
-	})
 }

@@ -49,8 +49,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{latchkey.RecordQuery{TraceID: r.TraceID, TeamID: r.TeamID}, "hashtextextended_idx1", sorts},
 		{latchkey.RecordQuery{ClientIP: r.ClientIP}, "hashtextextended_idx2", sorts},
 	} {
-		day := dayOf(idAt(r.Time.UnixMilli(), 0))
-		where, args := conditions(&c.q, boundsOf(&c.q, 0, 0).of(day), 100)
+		day := dayOf(latchkey.RequestIDAt(r.Time.UnixMilli(), 0))
+		where, args := conditions(&c.q, c.q.Bounds(0, 0).Within(day*microsPerDay/1000, (day+1)*microsPerDay/1000), 100)
 		plan := planOf(t, s, `SELECT id FROM records `+where, args...)
 		if !strings.Contains(plan, "records_20260302_"+c.index+" ") && !strings.Contains(plan, "records_20260302_"+c.index+"\n") {
 			t.Errorf("%+v is answered without the index %s:\n%s", c.q, c.index, plan)

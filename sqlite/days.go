@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"latchkey"
 )
 
 // recordsDir is the directory of the day files, in the data directory.
@@ -58,7 +60,7 @@ type day struct {
 }
 
 // dayOf returns the number of the day of an ID.
-func dayOf(id uuid.UUID) int64 { return idMillis(id) * 1000 / microsPerDay }
+func dayOf(id uuid.UUID) int64 { return latchkey.RequestIDMillis(id) * 1000 / microsPerDay }
 
 // begins returns the first moment of a day, in unix µs.
 func (d *day) begins() int64 { return d.number * microsPerDay }

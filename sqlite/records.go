@@ -167,7 +167,7 @@ func (d *day) insert(ctx context.Context, c *sql.Conn, items []item, used map[st
 func (s *Store) moveSpan(ctx context.Context, items []item) error {
 	var lead, lag int64
 	for _, i := range items {
-		ahead := i.us - idMillis(i.id)*1000
+		ahead := i.us - latchkey.RequestIDMillis(i.id)*1000
 		lead, lag = max(lead, ahead), max(lag, -ahead)
 	}
 	nowLead, nowLag, err := s.span(ctx)
@@ -262,16 +262,6 @@ func scanLastUsed(rows *sql.Rows, each func(id string, us int64)) error {
 		each(id, us)
 	}
 	return rows.Err()
-}
-
-// idMillis is the time in a UUIDv7: the first 48 bits, unix ms (RFC 9562,
-// section 5.7).
-func idMillis(id uuid.UUID) int64 {
-	var ms int64
-	for _, b := range id[:6] {
-		ms = ms<<8 | int64(b)
-	}
-	return ms
 }
 
 // Record returns the record of a request ID, out of the one file that it can be

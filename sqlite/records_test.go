@@ -8,32 +8,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"pgregory.net/rapid"
 
 	"latchkey"
 )
-
-// TestIDBound holds the bound against the comparison of texts that it stands
-// for.
-func TestIDBound(t *testing.T) {
-	id := rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	rapid.Check(t, func(t *rapid.T) {
-		r := id.Draw(t, "id")
-		before := rapid.OneOf(
-			id,
-			rapid.Map(id, strings.ToUpper),
-			rapid.Custom(func(t *rapid.T) string {
-				return r[:rapid.IntRange(0, len(r)).Draw(t, "cut")] + rapid.String().Draw(t, "end")
-			}),
-			rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
-		).Draw(t, "before")
-		bound, inclusive := idBound(before)
-		got := r < bound.String() || inclusive && r == bound.String()
-		if want := r < before; got != want {
-			t.Fatalf("%q < %q is %t: the bound is %s (inclusive: %t)", r, before, want, bound, inclusive)
-		}
-	})
-}
 
 // TestQueriesUseIndexes: a listing reads a page's worth, and sorts nothing.
 func TestQueriesUseIndexes(t *testing.T) {
@@ -60,7 +37,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{latchkey.RecordQuery{TraceID: strings.Repeat("ab", 16)}, "INDEX records_trace (trace_id=?" + between},
 	} {
 		err := s.days.with(t.Context(), dayOf(id), false, func(d *day) error {
-			where, args, err := d.conditions(t.Context(), &c.q, boundsOf(&c.q, 0, 0))
+			where, args, err := d.conditions(t.Context(), &c.q, c.q.Bounds(0, 0))
 			if err != nil {
 				return err
 			}
@@ -120,7 +97,7 @@ func TestDaysStayBounded(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
 	var ids []string
 	for age := range 2 * maxOpenDays {
-		id := idAt(time.Now().Add(-time.Duration(age)*24*time.Hour).UnixMilli(), 0x77)
+		id := latchkey.RequestIDAt(time.Now().Add(-time.Duration(age)*24*time.Hour).UnixMilli(), 0x77)
 		ids = append(ids, id.String())
 		if err := s.AppendRecords(t.Context(), []latchkey.Record{{RequestID: id.String(), Time: time.Now()}}); err != nil {
 			t.Fatal(err)
@@ -162,7 +139,7 @@ func TestStrangersWords(t *testing.T) {
 	var batch []latchkey.Record
 	now := time.Now()
 	for i := range maxWords + 500 {
-		id := idAt(now.UnixMilli(), 0x77)
+		id := latchkey.RequestIDAt(now.UnixMilli(), 0x77)
 		id[14], id[15] = byte(i>>8), byte(i)
 		batch = append(batch, latchkey.Record{RequestID: id.String(), Time: fromMicros(now.UnixMicro()), Path: "/" + strconv.Itoa(i), UserAgent: strconv.Itoa(i), ClientIP: "192.0.2.1"})
 	}
@@ -198,7 +175,7 @@ func TestFullWordsInNewProcess(t *testing.T) {
 	s := mustOpen(t, dir)
 	of := func(i int) latchkey.Record {
 		now := time.Now()
-		id := idAt(now.UnixMilli(), 0x77)
+		id := latchkey.RequestIDAt(now.UnixMilli(), 0x77)
 		id[14], id[15] = byte(i>>8), byte(i)
 		return latchkey.Record{RequestID: id.String(), Time: fromMicros(now.UnixMicro()), TeamID: "team_" + strconv.Itoa(i)}
 	}

@@ -20,7 +20,7 @@ import (
 func recordsOf(age, n int, outcome latchkey.Outcome) (list []latchkey.Record) {
 	at := time.Now().UTC().Truncate(time.Microsecond).AddDate(0, 0, -age)
 	for i := range n {
-		id := idAt(at.UnixMilli(), 0x77)
+		id := latchkey.RequestIDAt(at.UnixMilli(), 0x77)
 		random := uuid.New()
 		copy(id[10:], random[10:])
 		list = append(list, latchkey.Record{RequestID: id.String(), Time: at, TeamID: "team_a", Outcome: outcome, Status: 200,

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"latchkey"
 )
 
@@ -26,13 +24,13 @@ func (s *Store) Records(ctx context.Context, q latchkey.RecordQuery) ([]latchkey
 	if limit <= 0 {
 		limit = latchkey.DefaultRecordLimit
 	}
-	bounds := boundsOf(&q, lead, lag)
+	bounds := q.Bounds(lead, lag)
 	var list []latchkey.Record
 	for _, number := range numbers {
-		if number > dayOf(bounds.highest) {
+		if number > dayOf(bounds.Highest) {
 			continue
 		}
-		if number < dayOf(bounds.lowest) || len(list) >= limit {
+		if number < dayOf(bounds.Lowest) || len(list) >= limit {
 			break
 		}
 		err := s.days.with(ctx, number, false, func(d *day) error {
@@ -51,70 +49,11 @@ func (s *Store) Records(ctx context.Context, q latchkey.RecordQuery) ([]latchkey
 	return list, nil
 }
 
-// bounds are IDs that all of what a query selects lie between; both belong to it.
-type bounds struct {
-	lowest, highest uuid.UUID
-	since, until    int64 // unix µs, of the records' times
-}
-
-// boundsOf uses that times and IDs are never further apart than the span.
-func boundsOf(q *latchkey.RecordQuery, lead, lag int64) bounds {
-	b := bounds{highest: uuid.Max}
-	if !q.Since.IsZero() {
-		b.since = ceilMicros(q.Since)
-		b.lowest = idAt(floorMillis(b.since-lead), 0x00)
-	}
-	if !q.Until.IsZero() {
-		b.until = ceilMicros(q.Until)
-		b.highest = idAt(floorMillis(b.until+lag)+1, 0xff)
-	}
-	if q.Before != "" {
-		if highest := below(idBound(q.Before)); strings.Compare(string(highest[:]), string(b.highest[:])) < 0 {
-			b.highest = highest
-		}
-	}
-	return b
-}
-
-func floorMillis(us int64) int64 {
-	if us < 0 {
-		us -= 999
-	}
-	return us / 1000
-}
-
-// idAt returns an ID with a time, and all other bytes alike.
-func idAt(ms int64, rest byte) (id uuid.UUID) {
-	ms = min(max(ms, 0), 1<<48-1)
-	for i := range id {
-		id[i] = rest
-	}
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
-	return id
-}
-
-// below makes a bound one that belongs to what it bounds. Below the lowest ID
-// is nothing; that one itself is never a request's.
-func below(bound uuid.UUID, inclusive bool) uuid.UUID {
-	if inclusive {
-		return bound
-	}
-	for i := len(bound) - 1; i >= 0; i-- {
-		bound[i]--
-		if bound[i] != 0xff {
-			return bound
-		}
-	}
-	return uuid.Nil
-}
-
 // conditions is [latchkey.RecordQuery.Matches] in SQL, for the file of one day;
 // "" if nothing in it can match.
-func (d *day) conditions(ctx context.Context, q *latchkey.RecordQuery, b bounds) (where string, args []any, err error) {
+func (d *day) conditions(ctx context.Context, q *latchkey.RecordQuery, b latchkey.RecordBounds) (where string, args []any, err error) {
 	terms := []string{"id >= ?", "id <= ?"}
-	args = []any{b.lowest[:], b.highest[:]}
+	args = []any{b.Lowest[:], b.Highest[:]}
 	add := func(term string, value any) {
 		terms, args = append(terms, term), append(args, value)
 	}
@@ -154,36 +93,10 @@ func (d *day) conditions(ctx context.Context, q *latchkey.RecordQuery, b bounds)
 		add("status = ?", q.Status)
 	}
 	if !q.Since.IsZero() {
-		add("time >= ?", b.since-d.begins())
+		add("time >= ?", b.Since-d.begins())
 	}
 	if !q.Until.IsZero() {
-		add("time < ?", b.until-d.begins())
+		add("time < ?", b.Until-d.begins())
 	}
 	return "WHERE " + strings.Join(terms, " AND "), args, nil
-}
-
-// idBound returns the bound of the IDs whose text is less than before, which
-// may be any text: all below the bound, or with it if inclusive.
-func idBound(before string) (bound uuid.UUID, inclusive bool) {
-	const lowest, highest = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
-	const digits = "0123456789abcdef"
-	for i := range len(lowest) {
-		if i == len(before) {
-			// A prefix is less than every ID that begins with it.
-			return uuid.MustParse(before + lowest[i:]), false
-		}
-		possible := digits
-		if lowest[i] == '-' {
-			possible = "-"
-		}
-		next := strings.IndexFunc(possible, func(r rune) bool { return r >= rune(before[i]) })
-		switch {
-		case next < 0:
-			// All that share what went before are less.
-			return uuid.MustParse(before[:i] + highest[i:]), true
-		case possible[next] != before[i]:
-			return uuid.MustParse(before[:i] + possible[next:next+1] + lowest[i+1:]), false
-		}
-	}
-	return uuid.MustParse(before[:len(lowest)]), len(before) > len(lowest)
 }

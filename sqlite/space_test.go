@@ -31,7 +31,7 @@ type traffic struct {
 func (g *traffic) next() latchkey.Record {
 	n := g.random.IntN
 	g.at = g.at.Add(g.step)
-	g.last = idAt(g.at.UnixMilli(), 0)
+	g.last = latchkey.RequestIDAt(g.at.UnixMilli(), 0)
 	for i := 6; i < 16; i++ {
 		g.last[i] = byte(n(256))
 	}
