@@ -63,7 +63,7 @@ type Replica struct {
 	roster   roster
 
 	joining  sync.Mutex    // one at a time loads everything and registers this node
-	patience time.Duration // what the last load was given, if it took too long; of joining
+	loadTime time.Duration // what the last load was given, if it took too long; of joining
 	orphans  []string      // registrations that may have been committed; of joining
 	failing  bool          // renewals fail, and the log says so; of the loop that renews
 
@@ -158,10 +158,8 @@ func (r *Replica) Join(ctx context.Context) error {
 		if err == nil || r.alarm.Load() != nil {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, retry) {
 			return fmt.Errorf("take the first lease: %w", err)
-		case <-time.After(retry):
 		}
 	}
 }
@@ -170,8 +168,8 @@ func (r *Replica) Join(ctx context.Context) error {
 // registration, and gives no lease. A connection may hang, too: each time that it
 // took too long, it may take twice as long.
 func (r *Replica) load(ctx context.Context) error {
-	r.patience = min(max(2*r.patience, loadFirst), loadLast)
-	bounded, cancel := context.WithTimeout(ctx, r.patience)
+	r.loadTime = min(max(2*r.loadTime, loadFirst), loadLast)
+	bounded, cancel := context.WithTimeout(ctx, r.loadTime)
 	defer cancel()
 	everything, err := r.Store.Changes(bounded, 0)
 	switch {
@@ -180,7 +178,7 @@ func (r *Replica) load(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("load the credentials: %w", err)
 	}
-	r.patience = 0
+	r.loadTime = 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.apply(everything)

@@ -70,6 +70,7 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 	}
 }
 
+// end is the end of a wait, in which nothing is left to do.
 func (w *wait) end(ctx context.Context, r *Replica) latchkey.Settlement {
 	if leftOut("reapseen") {
 		for _, g := range w.lapsed {
