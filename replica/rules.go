@@ -27,3 +27,6 @@ func (r *Replica) hinted() {}
 // unread reports whether a renewal is not to be read, because there was no hint:
 // never.
 func (r *Replica) unread() bool { return false }
+
+// reapTooSoon removes registrations by the time of a commit: never.
+func (r *Replica) reapTooSoon(context.Context, []latchkey.Registration) {}

@@ -60,7 +60,8 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 		case err == nil:
 			var done bool
 			if rest, done = w.see(boot, list); done {
-				return w.end(ctx, r), nil
+				r.reapTooSoon(ctx, w.lapsed)
+				return w.settlement(), nil
 			}
 		case ctx.Err() != nil || w.lost(err):
 			return w.settlement(), fmt.Errorf("wait for the other nodes: %w", err)
@@ -68,16 +69,6 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 		poll := (w.clock.Boot() - w.committed) / 8
 		pause(ctx, min(max(poll, pollFirst), pollLast, rest))
 	}
-}
-
-// end is the end of a wait, in which nothing is left to do.
-func (w *wait) end(ctx context.Context, r *Replica) latchkey.Settlement {
-	if leftOut("reapseen") {
-		for _, g := range w.lapsed {
-			_ = r.Leases.Reap(ctx, g.ID, g.Renewal)
-		}
-	}
-	return w.settlement()
 }
 
 // A wait is for the nodes that must know of a change: rule wait.
