@@ -223,6 +223,7 @@ func TestDrain(t *testing.T) {
 	<-entered
 	_ = p.Process.Signal(syscall.SIGTERM)
 	waitFor(t, "the line that says that it stops", func() bool { return strings.Contains(p.output.String(), "SIGTERM") })
+	time.Sleep(2 * signalEcho) // what comes sooner is the first one's echo
 	_ = p.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:

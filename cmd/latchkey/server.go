@@ -21,7 +21,7 @@ import (
 
 const (
 	// signalEcho is how long a second signal counts as the same.
-	signalEcho = 5 * time.Millisecond
+	signalEcho = 20 * time.Millisecond
 	// otherDrain is how long visits of the console and commands may go on.
 	otherDrain = 5 * time.Second
 	// lastWords is how long requests that are broken off may take to say so.
@@ -154,14 +154,12 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 	var err error
 	select {
 	case got := <-signals:
+		first := time.Now()
 		fmt.Fprintf(os.Stderr, "latchkey: %s: finishing the requests under way (at most %s)\n", signalName(got), drain)
 		go func() {
 			// One request to stop may come as two signals: to a process, and to its group.
-			time.Sleep(signalEcho)
-			for len(signals) > 0 {
-				<-signals
+			for <-signals; time.Since(first) < signalEcho; <-signals {
 			}
-			<-signals
 			fmt.Fprintln(os.Stderr, "latchkey: stopped at once by a second signal")
 			os.Exit(1)
 		}()
