@@ -1,7 +1,9 @@
 package latchkey
 
 import (
+	"encoding/hex"
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -72,6 +74,23 @@ type RecordQuery struct {
 	Until  time.Time // exclusive
 	Before string    // only records older than this request ID: the last of the page before
 	Limit  int       // at most so many; 0 means 100
+}
+
+// Normalize writes an address and a trace ID that were typed as records have
+// them. One that cannot be in any record is an [*InvalidError].
+func (q *RecordQuery) Normalize() error {
+	if q.ClientIP != "" {
+		addr, err := netip.ParseAddr(q.ClientIP)
+		if err != nil {
+			return &InvalidError{Field: "address", Problem: "must be a whole IP address, such as 203.0.113.7 or 2001:db8::1"}
+		}
+		q.ClientIP = addr.Unmap().WithZone("").String()
+	}
+	q.TraceID = strings.ToLower(q.TraceID)
+	if _, err := hex.DecodeString(q.TraceID); q.TraceID != "" && (err != nil || len(q.TraceID) != 32) {
+		return &InvalidError{Field: "trace ID", Problem: "must be 32 hexadecimal characters"}
+	}
+	return nil
 }
 
 // DefaultRecordLimit is how many records a query returns when it names no limit.

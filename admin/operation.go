@@ -225,7 +225,7 @@ func (a *API) recordQuery(ctx context.Context, q RequestFilter) (latchkey.Record
 	query := latchkey.RecordQuery{
 		Status: q.Status, Outcome: q.Outcome, Limit: q.Limit, Before: q.Before,
 		CredentialID: q.Credential, Method: q.Method, ClientIP: q.ClientIP, Path: q.Path,
-		ClientRequestID: q.ClientRequestID, TraceID: strings.ToLower(q.TraceID),
+		ClientRequestID: q.ClientRequestID, TraceID: q.TraceID,
 	}
 	wrong := func(field, problem string) (latchkey.RecordQuery, error) {
 		return latchkey.RecordQuery{}, &latchkey.InvalidError{Field: field, Problem: problem}
@@ -235,6 +235,9 @@ func (a *API) recordQuery(ctx context.Context, q RequestFilter) (latchkey.Record
 	}
 	if q.Limit < 0 || q.Limit > maxRequests {
 		return wrong("limit", "must be between 1 and 1000")
+	}
+	if err := query.Normalize(); err != nil {
+		return latchkey.RecordQuery{}, err
 	}
 	switch q.Outcome {
 	case "", latchkey.OutcomeAccepted, latchkey.OutcomeDenied, latchkey.OutcomeUnavailable, latchkey.OutcomeError:

@@ -46,8 +46,11 @@ func (f filter) More() bool {
 func (f filter) query(now time.Time) (q latchkey.RecordQuery, problem string) {
 	q = latchkey.RecordQuery{
 		TeamID: f.Team, Outcome: latchkey.Outcome(f.Outcome), Method: f.Method, Path: f.Path, ClientIP: f.Address,
-		CredentialID: f.Credential, ClientRequestID: f.ClientID, TraceID: strings.ToLower(f.Trace),
+		CredentialID: f.Credential, ClientRequestID: f.ClientID, TraceID: f.Trace,
 		Since: now.Add(-sinceTimes[f.Since]), Limit: pageRows + 1,
+	}
+	if err := q.Normalize(); err != nil {
+		return q, "The " + err.Error() + "."
 	}
 	if f.Status != "" {
 		var err error

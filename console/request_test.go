@@ -175,10 +175,10 @@ func TestFiltersAndPaging(t *testing.T) {
 		"method=GET&status=200":       func(r *latchkey.Record) bool { return r.Method == "GET" && r.Status == 200 },
 		"path=%27+OR+1=1+--":          func(*latchkey.Record) bool { return false },
 		"outcome=%27%3B+DROP+TABLE+x": func(*latchkey.Record) bool { return false },
-		"address=2001:db8::1":         lone, "address=192.0.2.": nothing,
+		"address=2001:DB8:0::1":       lone, "address=192.0.2.9": nothing,
 		"credential=key_b": lone, "credential=key_": nothing,
 		"client=order-7%25": lone, "client=order-7": nothing,
-		"trace=" + strings.Repeat("0A", 16): lone, "trace=0a": nothing,
+		"trace=" + strings.Repeat("0A", 16): lone, "trace=" + strings.Repeat("0b", 16): nothing,
 		"from=2000-01-01T00:00":            func(*latchkey.Record) bool { return true },
 		"until=2000-01-01T00:00":           nothing,
 		"from=2000-01-01&until=2001-01-01": nothing,
@@ -209,8 +209,14 @@ func TestFiltersAndPaging(t *testing.T) {
 			}
 		}
 	}
-	if w := a.get("/requests?status=abc"); !strings.Contains(text(w), "A status is a number") {
-		t.Error("a status that is none is not said")
+	for query, said := range map[string]string{
+		"status=abc":     "A status is a number",
+		"address=192.0.": "The address must be a whole IP address",
+		"trace=0a":       "The trace ID must be 32 hexadecimal characters",
+	} {
+		if w := a.get("/requests?" + query); !strings.Contains(text(w), said) {
+			t.Errorf("%s: it is not said that it is none", query)
+		}
 	}
 }
 

@@ -139,7 +139,7 @@ func report(stderr io.Writer, g *globals, err error) int {
 		hint = g.command(hinted.hint)
 	}
 	// errors.Join puts each error on a line of its own.
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	text := strings.NewReplacer(":\n", ": ", "\n", "; ", "\t", "").Replace(err.Error())
 	line := strings.Join(strings.Fields(plain(text)), " ")
 	if hint != "" {
 		line += " (see: " + hint + ")"
