@@ -96,7 +96,7 @@ func (h *history) write(p latchkey.Position, acceptances []string) error {
 			return err
 		}
 		if _, err = h.file.WriteAt(slot, int64(next.Sequence%2)*slotSize); err == nil {
-			err = h.file.Sync()
+			err = syncData(h.file)
 		}
 		if err != nil {
 			return fmt.Errorf("keep what was applied: %w", err)
