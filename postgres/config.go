@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,6 +91,10 @@ func local(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
+// planOnce: a renewal or a change walks its indexes whatever it is asked for, and
+// would be planned for longer than it runs.
+const planOnce = "force_generic_plan"
+
 // A session is what the connections of one pool have in common.
 type session struct {
 	statement time.Duration // the longest that a statement may take; 0: any time
@@ -97,6 +102,7 @@ type session struct {
 	idle      time.Duration // the longest that a transaction may wait for us
 	cancel    bool          // what we give up is cancelled on the server, too
 	whole     bool          // a transaction as a whole may take no longer than one statement (PostgreSQL 17)
+	plan      string        // plan_cache_mode; "": as the server has it
 }
 
 // connections returns how connections of a kind are made. Each is checked: what
@@ -116,6 +122,7 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 		"tcp_keepalives_idle":                 seconds,
 		"tcp_keepalives_interval":             seconds,
 		"tcp_keepalives_count":                "2",
+		"plan_cache_mode":                     cmp.Or(kind.plan, "auto"),
 	} {
 		c.RuntimeParams[name] = value
 	}
@@ -153,14 +160,17 @@ func (s *Store) pools(ctx context.Context, c *pgxpool.Config, node string) (err 
 		kind session
 	}{
 		{&s.pool, c.MaxConns, session{statement: lookupTime, lock: slow, idle: slow, cancel: true}},
-		{&s.leases, renewals, session{statement: within(s.lease), lock: within(s.lease), idle: within(s.lease), cancel: true}},
+		{&s.leases, renewals, session{statement: within(s.lease), lock: within(s.lease), idle: within(s.lease), cancel: true, plan: planOnce}},
 		// A change that is given up is not cancelled: while it waits for a
 		// standby, that would make it one that holds here and not there.
-		{&s.writer, writers, session{statement: within(slow), lock: slow * 2 / 3, idle: within(s.lease), whole: true}},
+		{&s.writer, writers, session{statement: within(slow), lock: slow * 2 / 3, idle: within(s.lease), whole: true, plan: planOnce}},
 	} {
 		config := c.Copy()
 		config.ConnConfig = s.connections(c.ConnConfig, node, p.kind)
 		config.MaxConns, config.MinConns, config.MinIdleConns = p.size, 0, 0
+		if p.pool != &s.pool {
+			config.AfterConnect = s.mark
+		}
 		if p.pool == &s.leases {
 			// A renewal is one round trip; it is sent again where the connection had died.
 			config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,21 +17,10 @@ import (
 func (s *Store) Register(ctx context.Context, r latchkey.Registration) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
-	conn, err := s.leases.Acquire(ctx)
-	if err != nil {
-		return fault("register", err)
-	}
-	defer conn.Release()
-	err = transact(ctx, conn, []query{
-		{sql: `BEGIN ISOLATION LEVEL READ COMMITTED`},
-		s.mark(),
-		{
-			sql: `
-				INSERT INTO registrations (id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed)
-				VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $8, coalesce($7, latchkey_now()))`,
-			args: []any{text(r.ID), text(r.Node), text(r.Address), text(r.Version), int64(r.Lease), int64(r.StaleOK), s.now(), newChangeID()},
-		},
-	})
+	_, err := s.durable(ctx, s.leases, `
+		INSERT INTO registrations (id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed)
+		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $8, coalesce($7, latchkey_now()))`,
+		text(r.ID), text(r.Node), text(r.Address), text(r.Version), int64(r.Lease), int64(r.StaleOK), s.now(), newChangeID())
 	if state(err) == stateUnique {
 		return conflict("a registration with this ID is there already")
 	}
@@ -65,7 +55,7 @@ func (s *Store) Reap(ctx context.Context, id, renewal string) error {
 }
 
 // Registrations returns all registrations, by the name of their node, from a
-// snapshot that has all positions given, and in which the timeline is marked.
+// snapshot that has all positions given.
 func (s *Store) Registrations(ctx context.Context, has ...latchkey.Position) ([]latchkey.Registration, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
@@ -91,7 +81,7 @@ func (s *Store) Registrations(ctx context.Context, has ...latchkey.Position) ([]
 	for i, position := range has {
 		queries = append(queries, seen[i].query("", position, latchkey.Position{}))
 	}
-	if err := s.marked(ctx, conn, queries); err != nil {
+	if err := transact(ctx, conn, queries); err != nil {
 		return nil, fault("read registrations", err)
 	}
 	for i, position := range has {
@@ -123,7 +113,7 @@ func (s *Store) Acknowledge(ctx context.Context, id string, applied latchkey.Pos
 		{`BEGIN ISOLATION LEVEL READ COMMITTED`, nil, nil},
 		// Whoever waits for it waits longer, if it is lost: that is all.
 		{`SET LOCAL synchronous_commit = off`, nil, nil},
-		{`UPDATE registrations SET applied = greatest(applied, $2) WHERE id = $1 AND latchkey_knows($2, $3)`,
+		{`UPDATE registrations SET applied = greatest(applied, $2) WHERE id = $1 AND ` + knows("$2", "$3"),
 			[]any{text(id), int64(applied.Revision), text(applied.ChangeID)}, nil},
 		seen.query(id, applied, latchkey.Position{}),
 	})
@@ -156,7 +146,7 @@ func (s *Store) AcceptHistory(ctx context.Context, by latchkey.Actor) error {
 }
 
 // Listen calls hint when it has begun to listen, and after changes.
-func (s *Store) Listen(ctx context.Context, hint func()) error {
+func (s *Store) Listen(ctx context.Context, hint func(latchkey.Revision)) error {
 	conn, err := pgx.ConnectConfig(ctx, s.listening)
 	if err != nil {
 		return fault("listen", err)
@@ -169,11 +159,14 @@ func (s *Store) Listen(ctx context.Context, hint func()) error {
 	if _, err := conn.Exec(ctx, `LISTEN latchkey`); err != nil {
 		return fault("listen", err)
 	}
+	var revision int64 // 0, too, if the payload says nothing
 	for {
-		hint()
-		if _, err := conn.WaitForNotification(ctx); err != nil {
+		hint(latchkey.Revision(revision))
+		notification, err := conn.WaitForNotification(ctx)
+		if err != nil {
 			return fault("listen", err)
 		}
+		revision, _ = strconv.ParseInt(notification.Payload, 10, 64)
 	}
 }
 

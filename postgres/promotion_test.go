@@ -97,8 +97,9 @@ func mustList(t *testing.T, s *Store) []latchkey.Registration {
 	return list
 }
 
-// TestTimelineIsMarked: whatever comes first on a new timeline marks it, in its
-// own transaction; and whatever comes at the same time, it is marked once.
+// TestTimelineIsMarked: whatever comes first on a new timeline marks it, before
+// anything else comes over its connection; and whatever comes at the same time, it
+// is marked once.
 func TestTimelineIsMarked(t *testing.T) {
 	t.Parallel()
 	url := newURL(t)
@@ -135,6 +136,10 @@ func TestTimelineIsMarked(t *testing.T) {
 		}
 		if _, err := a.pool.Exec(t.Context(), `DELETE FROM registrations WHERE id <> 'node'`); err != nil {
 			t.Fatal(err)
+		}
+		for _, s := range []*Store{a, b} { // no connection outlives its server
+			s.leases.Reset()
+			s.writer.Reset()
 		}
 	}
 	const count = `SELECT count(*) FROM registrations WHERE node = '` + lostNode + `' AND lease = $1`

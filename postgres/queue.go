@@ -182,13 +182,12 @@ func finish(batch []*change, err error) {
 func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, changes []*change) (known, single bool, err error) {
 	b := new(pgx.Batch)
 	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
-	b.Queue(markTimeline, int64(s.lease))
 	for _, c := range changes {
 		for _, step := range c.steps {
 			b.Queue(step.query, step.args...)
 		}
 	}
-	b.Queue(`NOTIFY latchkey`)
+	b.Queue(`SELECT pg_notify('latchkey', revision::text) FROM meta`)
 	b.Queue(`COMMIT`)
 	single, err = readCommit(conn, conn.SendBatch(ctx, b), changes)
 	if err == nil {
@@ -223,10 +222,8 @@ func ofOne(err error) bool {
 // readCommit reads the answers to what commit sent. single is as commit's.
 func readCommit(conn *pgxpool.Conn, answers pgx.BatchResults, changes []*change) (single bool, err error) {
 	defer answers.Close() // what comes after the answer to COMMIT says nothing of it
-	for _, doing := range []string{"begin", "mark the timeline"} {
-		if _, err := answers.Exec(); err != nil {
-			return false, fault(doing, err)
-		}
+	if _, err := answers.Exec(); err != nil {
+		return false, fault("begin", err)
 	}
 	for _, c := range changes {
 		for i, s := range c.steps {

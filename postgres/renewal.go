@@ -120,7 +120,7 @@ func (s *Store) renew(ctx context.Context, r latchkey.Renewal, after latchkey.Re
 		return err
 	}
 	defer conn.Release()
-	queries := append(begin(after), s.mark())
+	queries := begin(after)
 	if leftOut("durablelease") {
 		queries = append(queries, query{sql: `SET LOCAL synchronous_commit = local`})
 	}
@@ -128,7 +128,7 @@ func (s *Store) renew(ctx context.Context, r latchkey.Renewal, after latchkey.Re
 	queries = append(queries, query{
 		sql: `
 			UPDATE registrations SET renewals = renewals + 1, renewal = $8, applied = greatest(applied, $2), renewed = coalesce($6, latchkey_now())
-			WHERE id = $1 AND latchkey_knows($2, $3) AND latchkey_knows($4, $5)
+			WHERE id = $1 AND ` + knows("$2", "$3") + ` AND ` + knows("$4", "$5") + `
 				AND ($7 OR $2 >= (SELECT purge_horizon FROM meta))`,
 		args: []any{text(r.ID), int64(r.Applied.Revision), text(r.Applied.ChangeID), int64(r.Known.Revision), text(r.Known.ChangeID), s.now(), after == 0, newChangeID()},
 	})
@@ -168,11 +168,19 @@ type standing struct {
 	acceptances    []string
 }
 
+// knows is the condition that the database's history has a position, whose parts
+// are parameters. Nothing (0, ”) is in every history. It is no function of the
+// database's: that would be parsed and planned at each call.
+func knows(revision, changeID string) string {
+	return `(` + revision + `::bigint = 0 AND ` + changeID + `::text = ''
+		OR EXISTS (SELECT FROM changes WHERE revision = ` + revision + `::bigint AND change_id = ` + changeID + `::text))`
+}
+
 func (at *standing) query(id string, applied, known latchkey.Position) query {
 	return query{
 		sql: `
 			SELECT revision, change_id, purge_horizon, EXISTS (SELECT FROM registrations WHERE id = $1),
-				latchkey_knows($2, $3), latchkey_knows($4, $5), ARRAY(SELECT id FROM acceptances ORDER BY seq)
+				` + knows("$2", "$3") + `, ` + knows("$4", "$5") + `, ARRAY(SELECT id FROM acceptances ORDER BY seq)
 			FROM meta`,
 		args: []any{text(id), int64(applied.Revision), text(applied.ChangeID), int64(known.Revision), text(known.ChangeID)},
 		read: func(answers pgx.BatchResults) error {

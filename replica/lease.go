@@ -55,7 +55,7 @@ func (r *Replica) look(ctx context.Context, find func() *latchkey.Found) (latchk
 			return found, nil
 		}
 		if leftOut("swr") {
-			r.renewals.ask()
+			r.renewals.ask(wish{any: true})
 			return found, nil
 		}
 	}

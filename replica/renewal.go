@@ -43,19 +43,42 @@ type renewals struct {
 	sent    uint64        // how many
 	done    uint64        // the last of them that gave a lease
 	changed chan struct{} // closed when done has moved
+	wish    wish          // what was asked for since
 	wake    chan struct{}
 }
+
+// A wish is what a renewal is asked for.
+type wish struct {
+	any      bool              // for itself
+	revision latchkey.Revision // for this one, unless memory has it
+}
+
+func (a wish) and(b wish) wish { return wish{a.any || b.any, max(a.revision, b.revision)} }
+
+// open reports whether a renewal is wanted still, where memory holds a revision.
+func (a wish) open(held latchkey.Revision) bool { return a.any || a.revision > held }
 
 func (w *renewals) init() {
 	w.changed, w.wake = make(chan struct{}), make(chan struct{}, 1)
 }
 
 // ask makes a renewal be sent soon.
-func (w *renewals) ask() {
+func (w *renewals) ask(a wish) {
+	w.mu.Lock()
+	w.wish = w.wish.and(a)
+	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
 	default: // it was asked for already
 	}
+}
+
+// asked returns what was asked for since the last call.
+func (w *renewals) asked() (a wish) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a, w.wish = w.wish, wish{}
+	return a
 }
 
 // wait asks for a renewal, and reports whether one that was sent since the call
@@ -64,7 +87,7 @@ func (w *renewals) wait(ctx context.Context) bool {
 	w.mu.Lock()
 	need, done, changed := w.sent+1, w.done, w.changed
 	w.mu.Unlock()
-	w.ask()
+	w.ask(wish{any: true})
 	for done < need {
 		select {
 		case <-ctx.Done():
@@ -103,12 +126,12 @@ func (r *Replica) keepLease(ctx context.Context) {
 		flight  int
 		failed  bool
 		last    = time.Now() // when the last was sent
-		asked   bool
+		wanted  wish
 	)
 	limit := min(r.length(), renewTime)
 	slow := max(min(limit/4, patience), leastPatience)
 	send := func() {
-		flight, asked, last = flight+1, false, time.Now()
+		flight, wanted, last = flight+1, wish{}, time.Now()
 		go func() { results <- r.renew(ctx, limit) }()
 	}
 	timer := time.NewTimer(0)
@@ -121,7 +144,7 @@ func (r *Replica) keepLease(ctx context.Context) {
 			}
 			return
 		case <-r.renewals.wake:
-			asked = true
+			wanted = wanted.and(r.renewals.asked())
 		case err := <-results:
 			flight--
 			failed = err != nil
@@ -129,6 +152,7 @@ func (r *Replica) keepLease(ctx context.Context) {
 		case <-timer.C:
 		}
 		due := r.length() / 3
+		asked := wanted.open(r.held())
 		switch {
 		case flight > 0:
 			due = slow
@@ -262,6 +286,13 @@ func (r *Replica) member(ctx context.Context, limit time.Duration) (latchkey.Ren
 	return ask, nil
 }
 
+// held is the revision that memory holds.
+func (r *Replica) held() latchkey.Revision {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.position.Revision
+}
+
 func (r *Replica) registered() (latchkey.Renewal, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -330,7 +361,7 @@ func (r *Replica) leave(id string, everything bool) {
 	if everything {
 		r.position, r.known = latchkey.Position{}, latchkey.Position{}
 	}
-	r.renewals.ask()
+	r.renewals.ask(wish{any: true})
 }
 
 // otherHistory drops the lease: the database does not have what this node has

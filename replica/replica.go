@@ -283,9 +283,9 @@ func (r *Replica) apply(changes latchkey.Changes) {
 // Nothing depends on it.
 func (r *Replica) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := r.Leases.Listen(ctx, func() {
+		err := r.Leases.Listen(ctx, func(revision latchkey.Revision) {
 			r.hinted()
-			r.renewals.ask()
+			r.renewals.ask(wish{any: revision == 0, revision: revision})
 		})
 		if err != nil && ctx.Err() == nil {
 			r.logger().Debug("the database's hints stopped; they are asked for again", "error", err)

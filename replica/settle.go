@@ -47,7 +47,7 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 		p = position(nothing)
 	}
 	w := wait{clock: r.clock(), committed: r.clock().Boot(), position: p}
-	r.renewals.ask()
+	r.renewals.ask(wish{revision: p.Revision})
 	if leftOut("wait") {
 		return latchkey.Settlement{}, nil
 	}

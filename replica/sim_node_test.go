@@ -509,22 +509,22 @@ func (p *process) AcceptHistory(ctx context.Context, _ latchkey.Actor) error {
 
 // Listen implements [latchkey.LeaseStore]. A connection that died silently hears
 // nothing more.
-func (p *process) Listen(ctx context.Context, hint func()) error {
+func (p *process) Listen(ctx context.Context, hint func(latchkey.Revision)) error {
 	n, w := p.n, p.n.w
-	hints, broken := make(chan struct{}, 1), make(chan struct{}, 1)
-	signal := func(c chan struct{}) {
+	hints, broken := make(chan latchkey.Revision, 8), make(chan latchkey.Revision, 1)
+	signal := func(c chan latchkey.Revision, revision latchkey.Revision) {
 		select {
-		case c <- struct{}{}:
+		case c <- revision:
 		default:
 		}
 	}
 	l := &listener{
-		hint: func() {
+		hint: func(revision latchkey.Revision) {
 			if t := n.trip(); !n.nohint {
-				n.travel(t, back, func() { signal(hints) })
+				n.travel(t, back, func() { signal(hints, revision) })
 			}
 		},
-		broken: func() { n.travel(n.trip(), back, func() { signal(broken) }) },
+		broken: func() { n.travel(n.trip(), back, func() { signal(broken, 0) }) },
 	}
 	v, err := call(ctx, p, "Listen", func(v *server, reply func(*server, error)) {
 		v.listeners[l] = true
@@ -537,7 +537,7 @@ func (p *process) Listen(ctx context.Context, hint func()) error {
 			delete(v.listeners, l)
 		}
 	}()
-	signal(hints)
+	signal(hints, 0)
 	for err == nil {
 		select {
 		case <-ctx.Done():
@@ -546,9 +546,9 @@ func (p *process) Listen(ctx context.Context, hint func()) error {
 			return errDead
 		case <-broken:
 			return errDown
-		case <-hints:
+		case revision := <-hints:
 			if err = p.pass(); err == nil {
-				hint()
+				hint(revision)
 			}
 		}
 	}

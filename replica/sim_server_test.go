@@ -56,7 +56,7 @@ type commit struct {
 
 // A listener is a connection that hears of changes.
 type listener struct {
-	hint   func()
+	hint   func(latchkey.Revision)
 	broken func()
 }
 
@@ -152,7 +152,7 @@ func (v *server) show(c *commit, warning error) {
 // notify tells those who listen that something changed.
 func (v *server) notify() {
 	for l := range v.listeners {
-		l.hint()
+		l.hint(v.seen.position().Revision)
 	}
 }
 

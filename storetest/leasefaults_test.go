@@ -89,7 +89,7 @@ type patchedLeases struct {
 	registrations func(ctx context.Context, has ...latchkey.Position) ([]latchkey.Registration, error)
 	reap          func(ctx context.Context, id, renewal string) error
 	accept        func(ctx context.Context, by latchkey.Actor) error
-	listen        func(ctx context.Context, hint func()) error
+	listen        func(ctx context.Context, hint func(latchkey.Revision)) error
 }
 
 func (p *patchedLeases) Register(ctx context.Context, r latchkey.Registration) error {
@@ -141,7 +141,7 @@ func (p *patchedLeases) AcceptHistory(ctx context.Context, by latchkey.Actor) er
 	return p.Cluster.AcceptHistory(ctx, by)
 }
 
-func (p *patchedLeases) Listen(ctx context.Context, hint func()) error {
+func (p *patchedLeases) Listen(ctx context.Context, hint func(latchkey.Revision)) error {
 	if p.listen != nil {
 		return p.listen(ctx, hint)
 	}
@@ -296,10 +296,10 @@ var leaseFaults = []leaseFault{
 		}
 	})},
 	{"nobody says that he listens", "Listen", func(good storetest.Cluster) storetest.Cluster {
-		return &patchedLeases{Cluster: good, listen: func(ctx context.Context, _ func()) error {
+		return &patchedLeases{Cluster: good, listen: func(ctx context.Context, _ func(latchkey.Revision)) error {
 			short, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			return good.Listen(short, func() {})
+			return good.Listen(short, func(latchkey.Revision) {})
 		}}
 	}},
 	{"a renewal is no snapshot", "RenewIsOneSnapshot", func(good storetest.Cluster) storetest.Cluster {

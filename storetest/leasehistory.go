@@ -171,11 +171,11 @@ func examAcceptHistory(x *leaseExam) {
 func examListen(x *leaseExam) {
 	ctx, cancel := context.WithCancel(x.Context())
 	defer cancel()
-	hints, ended := make(chan struct{}, 1), make(chan error, 1)
+	hints, ended := make(chan latchkey.Revision, 10), make(chan error, 1)
 	go func() {
-		ended <- x.one.Listen(ctx, func() {
+		ended <- x.one.Listen(ctx, func(r latchkey.Revision) {
 			select {
-			case hints <- struct{}{}:
+			case hints <- r:
 			default:
 			}
 		})
@@ -183,7 +183,9 @@ func examListen(x *leaseExam) {
 	hint := func(rule string) {
 		x.Helper()
 		select {
-		case <-hints:
+		case r := <-hints:
+			now := x.position(x.b).Revision
+			x.rule(r == 0 || r == now, "a hint says which revision there is now, or nothing: %d at %d", r, now)
 		case err := <-ended:
 			x.Fatalf("rule broken: Listen goes on until its context ends: %v", err)
 		case <-time.After(20 * time.Second):

@@ -177,13 +177,13 @@ func (m *memoryCluster) AcceptHistory(ctx context.Context, by latchkey.Actor) er
 	return err
 }
 
-func (m *memoryCluster) Listen(ctx context.Context, hint func()) error {
+func (m *memoryCluster) Listen(ctx context.Context, hint func(latchkey.Revision)) error {
 	heard := make(chan struct{}, 1)
 	m.mu.Lock()
 	m.listeners[heard] = true
 	m.mu.Unlock()
 	for {
-		hint()
+		hint(0)
 		select {
 		case <-heard:
 		case <-ctx.Done():

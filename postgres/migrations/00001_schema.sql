@@ -35,11 +35,6 @@ CREATE TABLE changes (
 
 CREATE INDEX changes_id ON changes (change_id);
 
--- Whether this history has a position. Nothing (0, '') is in every history.
-CREATE FUNCTION latchkey_knows(position_revision bigint, position_id text) RETURNS boolean LANGUAGE sql STABLE AS
-$$ SELECT position_revision = 0 AND position_id = ''
-	OR EXISTS (SELECT FROM changes WHERE revision = position_revision AND change_id = position_id) $$;
-
 CREATE TABLE teams (
 	seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	id       text COLLATE "C" NOT NULL CONSTRAINT teams_id UNIQUE,
