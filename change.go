@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -332,17 +331,9 @@ func (k *Keyring) RevokeSecret(ctx context.Context, id string, by Actor) (Team, 
 
 // edit is one change of one team, and its settling.
 func (k *Keyring) edit(ctx context.Context, team string, edit func(now time.Time, h *Holding) error) (Holding, Settlement, error) {
-	id := team
-	if !strings.HasPrefix(team, teamIDPrefix) { // no name begins so
-		before, err := k.Store.Holding(ctx, team)
-		if err != nil {
-			return Holding{}, Settlement{}, err
-		}
-		id = before.Team.ID
-	}
 	var action Action
 	h, s, err := k.settle(ctx, func(ctx context.Context) (Holding, Change, error) {
-		return k.Store.UpdateTeam(ctx, id, func(now time.Time, h *Holding) error {
+		return k.Store.UpdateTeam(ctx, team, func(now time.Time, h *Holding) error {
 			err := edit(now, h)
 			if n := len(h.Events); n > 0 {
 				action = h.Events[n-1].Action

@@ -20,14 +20,14 @@ type CredentialStore interface {
 	// is the store's clock. A name, digest or ID that is taken is ErrConflict.
 	CreateTeam(ctx context.Context, build func(now time.Time) (Holding, error)) (Holding, Change, error)
 
-	// UpdateTeam changes one team and its credentials. edit gets the team as
-	// it stands, with its live credentials, and alters it in place; no other
+	// UpdateTeam changes one team, which is named as for Holding, and its
+	// credentials. edit gets the team as it stands, with its live credentials, and alters it in place; no other
 	// change of that team can come between. Credentials that edit appended
 	// are inserted, those that it altered are updated; none is removed. The
 	// events that it appended are written in the same transaction.
 	// If edit returns an error, nothing is changed and that error comes back
 	// as it is. edit may be called more than once.
-	UpdateTeam(ctx context.Context, teamID string, edit func(now time.Time, h *Holding) error) (Holding, Change, error)
+	UpdateTeam(ctx context.Context, team string, edit func(now time.Time, h *Holding) error) (Holding, Change, error)
 
 	// Holding returns a team that is not deleted, with its live credentials,
 	// by the team's ID or name (without regard to case).

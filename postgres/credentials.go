@@ -16,9 +16,6 @@ import (
 
 const (
 	credentialColumns = `id, team_id, kind, digest, sealed, created, created_by, until, ended, ended_by, ended_why, revision`
-
-	// liveCredentials are those of a team, oldest first.
-	liveCredentials = `SELECT ` + credentialColumns + ` FROM credentials WHERE team_id = $1 AND ended IS NULL ORDER BY seq`
 )
 
 // scanCredential reads credentialColumns.

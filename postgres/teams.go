@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,6 +37,18 @@ func (s *Store) Teams(ctx context.Context) ([]latchkey.Team, error) {
 	return teams, nil
 }
 
+// What a team is chosen by is its ID or its name; see chosen. An ID goes before a
+// name that looks like it.
+const (
+	fromChosen        = ` FROM teams WHERE deleted IS NULL AND (id = $1 OR name_key = $2) ORDER BY id = $1 DESC LIMIT 1`
+	chosenTeam        = `SELECT ` + teamColumns + fromChosen
+	chosenCredentials = `SELECT ` + credentialColumns + ` FROM credentials
+		WHERE team_id = (SELECT id` + fromChosen + `) AND ended IS NULL ORDER BY seq`
+)
+
+// chosen are the arguments of statements that choose a team.
+func chosen(team string) []any { return []any{text(team), latchkey.Team{Name: text(team)}.NameKey()} }
+
 // Holding returns a team that is not deleted, with its live credentials, by its
 // ID or its name.
 func (s *Store) Holding(ctx context.Context, team string) (latchkey.Holding, error) {
@@ -45,26 +58,23 @@ func (s *Store) Holding(ctx context.Context, team string) (latchkey.Holding, err
 	}
 	defer conn.Release()
 	var h latchkey.Holding
-	// An ID goes before a name that looks like it.
-	const chosen = ` FROM teams WHERE deleted IS NULL AND (id = $1 OR name_key = $2) ORDER BY id = $1 DESC LIMIT 1`
-	args := []any{text(team), latchkey.Team{Name: text(team)}.NameKey()}
+	args := chosen(team)
 	err = transact(ctx, conn, []query{
 		{sql: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`},
-		{sql: `SELECT ` + teamColumns + chosen, args: args, read: func(answers pgx.BatchResults) error {
+		{sql: chosenTeam, args: args, read: func(answers pgx.BatchResults) error {
 			rows, err := answers.Query()
 			if err == nil {
 				h.Team, err = pgx.CollectExactlyOneRow(rows, scanTeam)
 			}
 			return err
 		}},
-		{sql: `SELECT ` + credentialColumns + ` FROM credentials WHERE team_id = (SELECT id` + chosen + `) AND ended IS NULL ORDER BY seq`,
-			args: args, read: func(answers pgx.BatchResults) error {
-				rows, err := answers.Query()
-				if err == nil {
-					h.Credentials, err = pgx.CollectRows(rows, scanCredential)
-				}
-				return err
-			}},
+		{sql: chosenCredentials, args: args, read: func(answers pgx.BatchResults) error {
+			rows, err := answers.Query()
+			if err == nil {
+				h.Credentials, err = pgx.CollectRows(rows, scanCredential)
+			}
+			return err
+		}},
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -105,18 +115,18 @@ func (s *Store) CreateTeam(ctx context.Context, build func(now time.Time) (latch
 // UpdateTeam changes one team and its credentials. Nothing is locked while edit
 // runs: if the team was changed meanwhile, through another process, the change
 // is not written, and edit is asked again.
-func (s *Store) UpdateTeam(ctx context.Context, teamID string, edit func(now time.Time, h *latchkey.Holding) error) (latchkey.Holding, latchkey.Change, error) {
+func (s *Store) UpdateTeam(ctx context.Context, team string, edit func(now time.Time, h *latchkey.Holding) error) (latchkey.Holding, latchkey.Change, error) {
 	none := func(err error) (latchkey.Holding, latchkey.Change, error) {
 		return latchkey.Holding{}, latchkey.Change{}, err
 	}
 	// Changes of one process to one team need not compete.
-	unlock, err := s.teams.lock(ctx, text(teamID))
+	unlock, err := s.teams.lock(ctx, text(team))
 	if err != nil {
 		return none(fault("update team", err))
 	}
 	defer unlock()
 	for {
-		before, now, err := s.loadHolding(ctx, teamID)
+		before, now, err := s.loadHolding(ctx, team)
 		if err != nil {
 			return none(err)
 		}
@@ -124,7 +134,7 @@ func (s *Store) UpdateTeam(ctx context.Context, teamID string, edit func(now tim
 		if err := edit(now, &h); err != nil {
 			return none(err)
 		}
-		if h.Team.ID != teamID {
+		if h.Team.ID != before.Team.ID {
 			return none(errors.New("an edit changed the ID of a team"))
 		}
 		c, after, err := updateChange(before, h)
@@ -143,14 +153,16 @@ func (s *Store) UpdateTeam(ctx context.Context, teamID string, edit func(now tim
 }
 
 // loadHolding is what an edit sees, and the time of the store's clock.
-func (s *Store) loadHolding(ctx context.Context, teamID string) (h latchkey.Holding, now time.Time, err error) {
+func (s *Store) loadHolding(ctx context.Context, team string) (h latchkey.Holding, now time.Time, err error) {
 	err = reread(ctx, func() (err error) {
-		h, now, err = s.loadOnce(ctx, teamID)
+		for err = errRenamed; errors.Is(err, errRenamed); {
+			h, now, err = s.loadOnce(ctx, team)
+		}
 		return err
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return h, now, latchkey.NotFound("team", teamID)
+		return h, now, latchkey.NotFound("team", team)
 	case err != nil:
 		return h, now, fault("read team", err)
 	}
@@ -160,11 +172,11 @@ func (s *Store) loadHolding(ctx context.Context, teamID string) (h latchkey.Hold
 // loadOnce reads a team and its credentials from two snapshots: if the team
 // changed between them, it has not the revision any more that the first of them
 // gives.
-func (s *Store) loadOnce(ctx context.Context, teamID string) (h latchkey.Holding, now time.Time, err error) {
+func (s *Store) loadOnce(ctx context.Context, team string) (h latchkey.Holding, now time.Time, err error) {
 	b := new(pgx.Batch)
 	b.Queue(`SELECT coalesce($1, latchkey_now())`, s.now())
-	b.Queue(`SELECT `+teamColumns+` FROM teams WHERE id = $1 AND deleted IS NULL`, text(teamID))
-	b.Queue(liveCredentials, text(teamID))
+	b.Queue(chosenTeam, chosen(team)...)
+	b.Queue(chosenCredentials, chosen(team)...)
 	answers := s.writer.SendBatch(ctx, b)
 	defer func() {
 		if closed := answers.Close(); err == nil {
@@ -186,8 +198,14 @@ func (s *Store) loadOnce(ctx context.Context, teamID string) (h latchkey.Holding
 		return h, now, err
 	}
 	h.Credentials, err = pgx.CollectRows(rows, scanCredential)
+	if err == nil && slices.ContainsFunc(h.Credentials, func(c latchkey.Credential) bool { return c.TeamID != h.Team.ID }) {
+		err = errRenamed
+	}
 	return h, fromMicros(us), err
 }
+
+// errRenamed: a name went from one team to another between two snapshots.
+var errRenamed = errors.New("the team was renamed meanwhile")
 
 // createChange returns the change that adds a team, and the team as
 // [Store.Holding] will return it, but for the revision.

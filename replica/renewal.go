@@ -39,12 +39,13 @@ var errJoining = errors.New("this node is being registered")
 
 // renewals tells those who wait for a lease of renewals that were sent since.
 type renewals struct {
-	mu      sync.Mutex
-	sent    uint64        // how many
-	done    uint64        // the last of them that gave a lease
-	changed chan struct{} // closed when done has moved
-	wish    wish          // what was asked for since
-	wake    chan struct{}
+	mu           sync.Mutex
+	sent         uint64            // how many
+	done         uint64            // the last of them that gave a lease
+	changed      chan struct{}     // closed when done has moved
+	acknowledged latchkey.Revision // by this node
+	wish         wish              // what was asked for since
+	wake         chan struct{}
 }
 
 // A wish is what a renewal is asked for.
@@ -106,6 +107,34 @@ func (w *renewals) begin() uint64 {
 	defer w.mu.Unlock()
 	w.sent++
 	return w.sent
+}
+
+// tell says that this node has acknowledged a revision.
+func (w *renewals) tell(revision latchkey.Revision) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acknowledged = max(w.acknowledged, revision)
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// told returns when this node has acknowledged a revision, or after a while.
+func (w *renewals) told(ctx context.Context, revision latchkey.Revision, atMost time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	for {
+		w.mu.Lock()
+		told, changed := w.acknowledged, w.changed
+		w.mu.Unlock()
+		if told >= revision {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
 }
 
 func (w *renewals) succeed(number uint64) {
@@ -217,6 +246,7 @@ func (r *Replica) renew(ctx context.Context, limit time.Duration) error {
 		// A change waits a little longer: the next renewal says it again.
 		return fmt.Errorf("acknowledge revision %d: %w", answer.Changes.Revision, err)
 	}
+	r.renewals.tell(answer.Changes.Revision)
 	return nil
 }
 

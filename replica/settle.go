@@ -51,6 +51,9 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 	if leftOut("wait") {
 		return latchkey.Settlement{}, nil
 	}
+	if r.Status().Registration.ID != "" {
+		r.renewals.told(ctx, p.Revision, pollLast) // the others take about as long as this node does
+	}
 	for {
 		// A lease that has ended counts once a list that was read afterwards still has the change.
 		boot := w.clock.Boot()

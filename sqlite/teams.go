@@ -55,16 +55,7 @@ func (s *Store) Teams(ctx context.Context) ([]latchkey.Team, error) {
 func (s *Store) Holding(ctx context.Context, team string) (latchkey.Holding, error) {
 	var h latchkey.Holding
 	err := s.credentials.snapshot(ctx, func(tx *sql.Tx) (err error) {
-		nameKey := latchkey.Team{Name: text(team)}.NameKey()
-		// An ID goes before a name that looks like it.
-		h.Team, err = scanTeam(tx.QueryRowContext(ctx, `
-			SELECT `+teamColumns+` FROM teams
-			WHERE deleted IS NULL AND (id = ?1 OR name_key = ?2)
-			ORDER BY id = ?1 DESC LIMIT 1`, team, nameKey))
-		if err != nil {
-			return err
-		}
-		h.Credentials, err = liveCredentials(ctx, tx, h.Team.ID)
+		h, err = loadHolding(ctx, tx, team)
 		return err
 	})
 	switch {
@@ -103,16 +94,16 @@ func (s *Store) CreateTeam(ctx context.Context, build func(now time.Time) (latch
 }
 
 // UpdateTeam changes one team and its credentials.
-func (s *Store) UpdateTeam(ctx context.Context, teamID string, edit func(now time.Time, h *latchkey.Holding) error) (latchkey.Holding, latchkey.Change, error) {
+func (s *Store) UpdateTeam(ctx context.Context, team string, edit func(now time.Time, h *latchkey.Holding) error) (latchkey.Holding, latchkey.Change, error) {
 	var (
 		after  latchkey.Holding
 		change latchkey.Change
 	)
 	err := s.credentials.change(ctx, func(c *sql.Conn) error {
-		before, err := loadHolding(ctx, c, teamID)
+		before, err := loadHolding(ctx, c, team)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			return latchkey.NotFound("team", teamID)
+			return latchkey.NotFound("team", team)
 		case err != nil:
 			return s.credentials.fault("read team", err)
 		}
@@ -120,7 +111,7 @@ func (s *Store) UpdateTeam(ctx context.Context, teamID string, edit func(now tim
 		if err := edit(now, &h); err != nil {
 			return err
 		}
-		if h.Team.ID != teamID {
+		if h.Team.ID != before.Team.ID {
 			return errors.New("an edit changed the ID of a team")
 		}
 		if change, err = nextRevision(ctx, c, now); err != nil {
@@ -137,14 +128,17 @@ func (s *Store) UpdateTeam(ctx context.Context, teamID string, edit func(now tim
 	return after, change, nil
 }
 
-// loadHolding is what an edit sees; sql.ErrNoRows if the team is not there.
-func loadHolding(ctx context.Context, q querier, teamID string) (h latchkey.Holding, err error) {
-	h.Team, err = scanTeam(q.QueryRowContext(ctx,
-		`SELECT `+teamColumns+` FROM teams WHERE id = ? AND deleted IS NULL`, teamID))
+// loadHolding reads a team by its ID or its name; sql.ErrNoRows if it is not there.
+func loadHolding(ctx context.Context, q querier, team string) (h latchkey.Holding, err error) {
+	// An ID goes before a name that looks like it.
+	h.Team, err = scanTeam(q.QueryRowContext(ctx, `
+		SELECT `+teamColumns+` FROM teams
+		WHERE deleted IS NULL AND (id = ?1 OR name_key = ?2)
+		ORDER BY id = ?1 DESC LIMIT 1`, team, latchkey.Team{Name: text(team)}.NameKey()))
 	if err != nil {
 		return h, err
 	}
-	h.Credentials, err = liveCredentials(ctx, q, teamID)
+	h.Credentials, err = liveCredentials(ctx, q, h.Team.ID)
 	return h, err
 }
 

@@ -98,12 +98,17 @@ func examUpdateTeam(x *exam) {
 		equal(x, "edit sees live credentials only", *seen, want)
 	})
 
-	for _, unknown := range []string{"", "team_unknown", "acme", "Acme Ltd", strings.ToLower(id)} {
+	_, _, err = x.a.UpdateTeam(x.Context(), "ACME LTD", func(_ time.Time, seen *latchkey.Holding) error {
+		x.rule(seen.Team.ID == id, "UpdateTeam finds a team by its name, in any case: %+v", seen.Team)
+		return latchkey.ErrNoChange
+	})
+	x.rule(errors.Is(err, latchkey.ErrNoChange), "an edit of a team that is named by its name is asked: %v", err)
+	for _, unknown := range []string{"", "team_unknown", "acme", strings.ToLower(id)} {
 		_, _, err = x.a.UpdateTeam(x.Context(), unknown, func(time.Time, *latchkey.Holding) error {
 			x.Error("rule broken: edit is not called for a team that is not there")
 			return nil
 		})
-		x.rule(errors.Is(err, latchkey.ErrNotFound), "UpdateTeam of an unknown ID is ErrNotFound, not %v", err)
+		x.rule(errors.Is(err, latchkey.ErrNotFound), "UpdateTeam of an unknown team is ErrNotFound, not %v", err)
 	}
 }
 
