@@ -61,25 +61,21 @@ func parse(address string) (*pgxpool.Config, error) {
 	return c, nil
 }
 
-// encrypted returns nil if nobody on the way can read what is sent.
-func encrypted(c *pgconn.Config) error {
+// private returns nil if nobody on the way can read what is sent, or pretend to be
+// the server.
+func private(c *pgconn.Config) error {
+	const mend = "add sslmode=verify-full to its address, and sslrootcert=FILE if its certificate is not of a public authority " +
+		"(or allow it with --insecure-database)"
 	for _, host := range append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...) {
-		if host.TLSConfig == nil && !local(host.Host) {
-			return fmt.Errorf("the connection to the database on %s would not be encrypted: add sslmode=verify-full to its address "+
-				"(or allow it with --insecure-database)", host.Host)
+		switch tls := host.TLSConfig; {
+		case local(host.Host):
+		case tls == nil:
+			return fmt.Errorf("the connection to the database on %s would not be encrypted: %s", host.Host, mend)
+		case tls.InsecureSkipVerify && tls.VerifyPeerCertificate == nil:
+			return fmt.Errorf("the connection to the database on %s would be encrypted, but to whoever answers there: %s", host.Host, mend)
 		}
 	}
 	return nil
-}
-
-// verified reports whether the servers must show who they are.
-func verified(c *pgconn.Config) bool {
-	for _, host := range append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...) {
-		if !local(host.Host) && host.TLSConfig != nil && host.TLSConfig.InsecureSkipVerify && host.TLSConfig.VerifyPeerCertificate == nil {
-			return false
-		}
-	}
-	return true
 }
 
 // local reports whether a host is this one: a Unix socket, or loopback.
@@ -94,6 +90,8 @@ func local(host string) bool {
 // planOnce: a renewal or a change walks its indexes whatever it is asked for, and
 // would be planned for longer than it runs.
 const planOnce = "force_generic_plan"
+
+const searchPath = "latchkey, pg_temp"
 
 // A session is what the connections of one pool have in common.
 type session struct {
@@ -111,10 +109,11 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 	c = c.Copy()
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	seconds := strconv.Itoa(max(int(s.lease/3/time.Second), 1))
-	for name, value := range map[string]string{
-		"application_name":                    text(strings.TrimSpace("latchkey " + node)),
-		"search_path":                         "latchkey, pg_temp",
-		"client_encoding":                     "UTF8",
+	c.RuntimeParams["application_name"] = text(strings.TrimSpace("latchkey " + node))
+	c.RuntimeParams["client_encoding"] = "UTF8"
+	// These are set once there is a session: not all proxies take them before.
+	settings := map[string]string{
+		"search_path":                         searchPath,
 		"statement_timeout":                   ms(kind.statement),
 		"lock_timeout":                        ms(kind.lock),
 		"idle_in_transaction_session_timeout": ms(kind.idle),
@@ -123,8 +122,9 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 		"tcp_keepalives_interval":             seconds,
 		"tcp_keepalives_count":                "2",
 		"plan_cache_mode":                     cmp.Or(kind.plan, "auto"),
-	} {
-		c.RuntimeParams[name] = value
+	}
+	for name := range settings {
+		delete(c.RuntimeParams, name)
 	}
 	if c.ConnectTimeout = s.connectTime(); c.DialFunc != nil {
 		dialer := &net.Dialer{Timeout: dialTime, KeepAliveConfig: net.KeepAliveConfig{
@@ -133,7 +133,7 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 		c.DialFunc = dialer.DialContext
 	}
 	c.OnNotice = noteWarning
-	c.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return validate(ctx, conn, kind.whole) }
+	c.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return validate(ctx, conn, settings, kind.whole) }
 	if kind.cancel {
 		c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 			return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 100 * time.Millisecond}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,11 +41,8 @@ func (s *Store) open(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	if err := encrypted(&config.ConnConfig.Config); err != nil && !c.Insecure {
+	if err := private(&config.ConnConfig.Config); err != nil && !c.Insecure {
 		return err
-	}
-	if !verified(&config.ConnConfig.Config) {
-		s.logger.Warn("the connection to the database is encrypted, but does not verify who the server is: add sslmode=verify-full to its address")
 	}
 	if err := s.pools(ctx, config, c.Node); err != nil {
 		return err
@@ -72,10 +70,13 @@ const requirements = `SELECT
 	CASE WHEN current_setting('server_version_num')::int >= 170000 AND $1::boolean
 		THEN set_config('transaction_timeout', current_setting('statement_timeout'), false) END`
 
-// validate refuses a connection to a server that cannot keep what is promised.
-// Where there are several servers, the next is tried.
+// validate sets a session up, and refuses one of a server that cannot keep what is
+// promised. Where there are several servers, the next is tried.
 // Where the server can, a whole transaction is bounded as one statement is.
-func validate(ctx context.Context, conn *pgconn.PgConn, whole bool) error {
+func validate(ctx context.Context, conn *pgconn.PgConn, settings map[string]string, whole bool) error {
+	if err := set(ctx, conn, settings); err != nil {
+		return fmt.Errorf("set up a session of the database: %w", err)
+	}
 	result := conn.ExecParams(ctx, requirements, [][]byte{strconv.AppendBool(nil, whole)}, nil, nil, nil).Read()
 	if result.Err != nil {
 		return fmt.Errorf("ask the database for its settings: %w", result.Err)
@@ -85,6 +86,17 @@ func validate(ctx context.Context, conn *pgconn.PgConn, whole bool) error {
 		values[i] = string(result.Rows[0][i])
 	}
 	return require(values)
+}
+
+// set gives a session its settings.
+func set(ctx context.Context, conn *pgconn.PgConn, settings map[string]string) error {
+	var calls []string
+	var values [][]byte
+	for name, value := range settings {
+		values = append(values, []byte(value))
+		calls = append(calls, fmt.Sprintf("set_config('%s', $%d, false)", name, len(values)))
+	}
+	return conn.ExecParams(ctx, `SELECT `+strings.Join(calls, ", "), values, nil, nil, nil).Read().Err
 }
 
 // require looks at what a server answered to requirements.
@@ -107,7 +119,7 @@ func require(values [7]string) error {
 			"set synchronous_commit = on for the server, the database and the user", values[4])
 	case values[5] != "UTF8":
 		return fmt.Errorf("the database has the encoding %s: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", values[5])
-	case values[6] != "latchkey, pg_temp":
+	case values[6] != searchPath:
 		return errProxy
 	}
 	return nil

@@ -6,10 +6,14 @@ import (
 	"net"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"latchkey"
+	"latchkey/postgres/postgrestest"
 )
 
 // pooler is a proxy that shares two sessions of a database among all its clients,
@@ -130,4 +134,37 @@ func TestPooler(t *testing.T) {
 	for _, settings := range []bool{false, true} {
 		refuse(t, "a proxy that pools transactions", Config{URL: pooler(t, newURL(t), settings), Genesis: genesis}, "pool_mode = session")
 	}
+}
+
+// TestPgBouncer: the real one is refused unless it pools whole sessions; then all
+// works through it, hints included.
+func TestPgBouncer(t *testing.T) {
+	s := server.Server(t)
+	through := func(mode string) string {
+		u := url.URL{Scheme: "postgres", Host: s.Bouncer(t, mode), Path: "/" + s.NewDatabase(t),
+			User: url.User(postgrestest.Superuser), RawQuery: "sslmode=disable"}
+		return u.String()
+	}
+	for _, mode := range []string{"transaction", "statement"} {
+		refuse(t, "PgBouncer, pooling by "+mode, Config{URL: through(mode), Genesis: genesis}, "pool_mode = session")
+	}
+	store := mustOpen(t, Config{URL: through("session")})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	hints, ended := make(chan latchkey.Revision, 10), make(chan error, 1)
+	go func() { ended <- store.Listen(ctx, func(r latchkey.Revision) { hints <- r }) }()
+	<-hints // it listens
+	if err := store.Register(t.Context(), latchkey.Registration{ID: "node", Node: "node", Lease: time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	change := mustRoll(t, store, mustChanges(t, store).Teams[0].ID)
+	if got := <-hints; got != change.Revision {
+		t.Errorf("a hint comes through PgBouncer: %d, not %d", got, change.Revision)
+	}
+	got, err := store.Renew(t.Context(), latchkey.Renewal{ID: "node"})
+	if err != nil || got.Changes.Revision != change.Revision {
+		t.Errorf("a renewal through PgBouncer: %+v, %v", got.Changes, err)
+	}
+	cancel()
+	<-ended
 }
