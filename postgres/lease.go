@@ -18,6 +18,8 @@ func (s *Store) Register(ctx context.Context, r latchkey.Registration) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
 	_, err := s.durable(ctx, s.leases, `
+		WITH longest AS (
+			UPDATE timeline SET lease = greatest(lease, $5), stale_ok = greatest(stale_ok, $6) WHERE lease < $5 OR stale_ok < $6)
 		INSERT INTO registrations (id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed)
 		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $8, coalesce($7, latchkey_now()))`,
 		text(r.ID), text(r.Node), text(r.Address), text(r.Version), int64(r.Lease), int64(r.StaleOK), s.now(), newChangeID())

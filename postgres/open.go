@@ -67,12 +67,14 @@ const requirements = `SELECT
 	current_setting('synchronous_commit'),
 	current_setting('server_encoding'),
 	current_setting('search_path'),
+	set_config('synchronous_commit', current_setting('synchronous_commit'), false),
 	CASE WHEN current_setting('server_version_num')::int >= 170000 AND $1::boolean
 		THEN set_config('transaction_timeout', current_setting('statement_timeout'), false) END`
 
 // validate sets a session up, and refuses one of a server that cannot keep what is
 // promised. Where there are several servers, the next is tried.
-// Where the server can, a whole transaction is bounded as one statement is.
+// It then holds synchronous_commit as it is, whatever becomes of the server's own
+// setting. Where the server can, a whole transaction is bounded as one statement is.
 func validate(ctx context.Context, conn *pgconn.PgConn, settings map[string]string, whole bool) error {
 	if err := set(ctx, conn, settings); err != nil {
 		return fmt.Errorf("set up a session of the database: %w", err)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"strings"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"latchkey"
+	"latchkey/postgres/postgrestest"
 )
 
 // refuse asks that Open refuses a database with words that say how to mend it.
@@ -227,4 +231,41 @@ func TestGenesisIsWholeOrNothing(t *testing.T) {
 	if !s.Created() || mustChanges(t, s).Revision != 1 {
 		t.Errorf("a genesis that failed leaves nothing behind")
 	}
+}
+
+// TestDurableForGood: whoever turns durable commits off while a node is running
+// does not turn off those of its connections.
+func TestDurableForGood(t *testing.T) {
+	t.Parallel()
+	s := postgrestest.Start(t)
+	store := mustOpen(t, Config{URL: s.URL(s.NewDatabase(t))})
+	id := mustChanges(t, store).Teams[0].ID
+	mustRoll(t, store, id)
+	s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
+	elsewhere, err := pgx.Connect(t.Context(), s.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer elsewhere.Close(t.Context())
+	ask := func(q querier) (value string) {
+		t.Helper()
+		if err := q.QueryRow(t.Context(), "SELECT current_setting('synchronous_commit')").Scan(&value); err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	if err := eventually(func() error {
+		if got := ask(elsewhere); got != "off" {
+			return fmt.Errorf("the server's setting is to be off: %s", got)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for name, pool := range map[string]querier{"leases": store.leases, "changes": store.writer} {
+		if got := ask(pool); got != "on" {
+			t.Errorf("a connection for %s stays durable: %s", name, got)
+		}
+	}
+	refuse(t, "the next node", Config{URL: s.URL("postgres"), Genesis: genesis}, "synchronous_commit = on")
 }

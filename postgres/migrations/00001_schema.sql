@@ -120,17 +120,20 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN '';
 END $$;
 
--- The timeline that was marked last.
+-- The timeline that was marked last, and the longest that any node ever had a
+-- lease for, and could answer after it.
 CREATE TABLE timeline (
-	one  integer PRIMARY KEY CHECK (one = 1),
-	name text NOT NULL
+	one      integer PRIMARY KEY CHECK (one = 1),
+	name     text   NOT NULL,
+	lease    bigint NOT NULL, -- ns, as is stale_ok
+	stale_ok bigint NOT NULL
 );
 
-INSERT INTO timeline (one, name) VALUES (1, latchkey_timeline());
+INSERT INTO timeline (one, name, lease, stale_ok) VALUES (1, latchkey_timeline(), 0, 0);
 
 -- Marks a timeline that is new. The promotion that began it may have lost
 -- registrations whose nodes have good leases: one that nobody renews stands for
--- all of them, with the longest lease there is.
+-- all of them, with the longest lease there was.
 CREATE FUNCTION latchkey_mark(own_lease bigint) RETURNS void LANGUAGE plpgsql AS
 $$ DECLARE current text := latchkey_timeline();
 BEGIN
@@ -140,9 +143,9 @@ BEGIN
 	UPDATE timeline SET name = current WHERE name <> current;
 	IF FOUND THEN
 		INSERT INTO registrations (id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed)
-		SELECT 'lost_' || gen_random_uuid(), '(lost at failover)', '', '', greatest(max(lease), own_lease), coalesce(max(stale_ok), 0),
+		SELECT 'lost_' || gen_random_uuid(), '(lost at failover)', '', '', greatest(lease, own_lease), stale_ok,
 			0, 0, gen_random_uuid()::text, latchkey_now()
-		FROM registrations;
+		FROM timeline;
 	END IF;
 END $$;
 
