@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -241,22 +242,38 @@ func (k *Keyring) EndOverlaps(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for overlaps that are over: %w", err)
 	}
-	var failed []error
-	for _, id := range due {
-		_, _, err := k.edit(ctx, id, func(now time.Time, h *Holding) error {
-			old := h.OldAPIKey()
-			if old == nil || old.Until.After(now) {
-				return ErrNoChange // another node was faster, or the key was rolled again
-			}
-			old.End(now, System.Name, EndedByOverlap)
-			h.note(now, System, ActionOverlapEnd, old.ID, "")
-			return nil
+	// Where a node is gone each waits for its lease, and no team may wait for another's.
+	failed := make([]error, len(due))
+	turn := make(chan struct{}, overlapsAtOnce)
+	var ending sync.WaitGroup
+	for i, id := range due {
+		turn <- struct{}{}
+		ending.Go(func() {
+			defer func() { <-turn }()
+			failed[i] = k.endOverlap(ctx, id)
 		})
-		if err != nil && !errors.Is(err, ErrNoChange) && !errors.Is(err, ErrNotFound) {
-			failed = append(failed, fmt.Errorf("end overlap of %s: %w", id, err)) // the next team's must not wait
-		}
 	}
+	ending.Wait()
 	return errors.Join(failed...)
+}
+
+// overlapsAtOnce is how many teams' overlaps end at the same time.
+const overlapsAtOnce = 64
+
+func (k *Keyring) endOverlap(ctx context.Context, team string) error {
+	_, _, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
+		old := h.OldAPIKey()
+		if old == nil || old.Until.After(now) {
+			return ErrNoChange // another node was faster, or the key was rolled again
+		}
+		old.End(now, System.Name, EndedByOverlap)
+		h.note(now, System, ActionOverlapEnd, old.ID, "")
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrNoChange) && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("end overlap of %s: %w", team, err)
+	}
+	return nil
 }
 
 // CreateSecret gives a team another API secret. A team that has as many as it

@@ -193,8 +193,10 @@ func (r *Replica) keepLease(ctx context.Context) {
 			due = min(retry, due)
 		}
 		rest := due - time.Since(last)
-		if rest <= 0 && flight < maxFlight {
-			send()
+		if rest <= 0 {
+			if flight < maxFlight {
+				send()
+			}
 			rest = slow
 		}
 		timer.Reset(max(rest, time.Millisecond))
