@@ -377,13 +377,13 @@ func (k *Keyring) settle(ctx context.Context, commit func(context.Context) (Hold
 	h, change, err := commit(ctx)
 	if errors.Is(err, ErrOutcomeUnknown) {
 		// Whether it holds or not, this node must go by what the store says now.
-		_, settleErr := k.Replica.Settle(ctx, Position{})
+		_, settleErr := k.Replica.Settle(ctx, Change{})
 		return Holding{}, Settlement{}, errors.Join(err, settleErr)
 	}
 	if err != nil {
 		return Holding{}, Settlement{}, err
 	}
-	s, err := k.Replica.Settle(ctx, change.Position())
+	s, err := k.Replica.Settle(ctx, change)
 	s.Took = time.Since(began)
 	if err != nil {
 		return h, s, fmt.Errorf("the change was committed, but not every node is known to follow it: %w: %w", ErrOutcomeUnknown, err)

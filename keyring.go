@@ -37,10 +37,10 @@ type Replica interface {
 	APISecret(ctx context.Context, id []byte) (Found, error)
 
 	// Settle is called after a change was committed. It returns when no node
-	// accepts what changes up to p ended, and every node that can answer accepts
-	// what they began. The zero Position stands for whatever the store holds
-	// now. If the store lost p meanwhile, the error says so.
-	Settle(ctx context.Context, p Position) (Settlement, error)
+	// accepts what changes up to c ended, and every node that can answer accepts
+	// what they began. The zero Change stands for whatever the store holds now.
+	// If the store lost c meanwhile, the error says so.
+	Settle(ctx context.Context, c Change) (Settlement, error)
 }
 
 // Found is what a replica knows of a credential. All of it may be shared:

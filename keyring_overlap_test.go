@@ -18,7 +18,7 @@ type patient struct {
 	met     chan struct{}
 }
 
-func (p *patient) Settle(ctx context.Context, at latchkey.Position) (latchkey.Settlement, error) {
+func (p *patient) Settle(ctx context.Context, c latchkey.Change) (latchkey.Settlement, error) {
 	if p.waiting.Add(1) == p.enough {
 		close(p.met)
 	}
@@ -27,7 +27,7 @@ func (p *patient) Settle(ctx context.Context, at latchkey.Position) (latchkey.Se
 	case <-time.After(20 * time.Second):
 		return latchkey.Settlement{}, fmt.Errorf("%d changes wait, of %d", p.waiting.Load(), p.enough)
 	}
-	return p.Replica.Settle(ctx, at)
+	return p.Replica.Settle(ctx, c)
 }
 
 // TestOverlapsEndTogether holds that no team's old key lives on because another

@@ -60,7 +60,7 @@ func newRing(t testing.TB) *ring {
 	t.Cleanup(func() { _ = r.store.Close() })
 	memory := &replica.Replica{Store: r.store, Sealer: sealer, Node: "n1"}
 	r.Keyring = &latchkey.Keyring{Store: r.store, Audit: r.store, Replica: memory, Sealer: sealer, Now: r.now}
-	if _, err := memory.Settle(t.Context(), latchkey.Position{}); err != nil {
+	if _, err := memory.Settle(t.Context(), latchkey.Change{}); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -480,7 +480,7 @@ func TestStoreFails(t *testing.T) {
 	r, ctx := newRing(t), t.Context()
 	f := &failing{Store: r.store}
 	memory := &replica.Replica{Store: f, Sealer: r.Sealer, Node: "n1"}
-	_, err := memory.Settle(ctx, latchkey.Position{})
+	_, err := memory.Settle(ctx, latchkey.Change{})
 	must(t, err)
 	r.Store, r.Replica = f, memory
 	old := r.first.APIKey.Reveal()

@@ -102,7 +102,7 @@ type LeaseStore interface {
 	AcceptHistory(ctx context.Context, by Actor) error
 
 	// Listen calls hint when it has begun to listen, and after any change that
-	// was committed from then on, sooner or later or not at all: nothing may
+	// others committed from then on, sooner or later or not at all: nothing may
 	// depend on it. The hint says which revision there is now; 0 says that
 	// anything may have changed. It returns when ctx ends or the connection fails.
 	Listen(ctx context.Context, hint func(Revision)) error

@@ -171,7 +171,7 @@ func (m *memory) APISecret(_ context.Context, id []byte) (latchkey.Found, error)
 	return latchkey.Found{Credential: c, Team: team, Key: jwt.NewKey(c.ID, value.Reveal())}, err
 }
 
-func (m *memory) Settle(context.Context, latchkey.Position) (latchkey.Settlement, error) {
+func (m *memory) Settle(context.Context, latchkey.Change) (latchkey.Settlement, error) {
 	return m.settlement, m.settleErr
 }
 

@@ -75,7 +75,7 @@ func newHouse(t *testing.T) *house {
 	node := &replica.Replica{Store: h.store, Sealer: sealer, Node: "node-1", Logger: logger}
 	t.Cleanup(func() { _ = node.Close() })
 	h.keyring = &latchkey.Keyring{Store: h.store, Audit: h.store, Replica: node, Sealer: sealer}
-	_, err = node.Settle(t.Context(), latchkey.Position{})
+	_, err = node.Settle(t.Context(), latchkey.Change{})
 	check(t, err)
 	h.journal, err = journal.Open(t.Context(), journal.Config{Dir: dir + "/journal", Store: h.store, Node: "node-1", Logger: logger})
 	check(t, err)

@@ -18,8 +18,8 @@ type far struct {
 }
 
 // Settle settles on this node, and says more.
-func (f *far) Settle(ctx context.Context, p latchkey.Position) (latchkey.Settlement, error) {
-	if _, err := f.Replica.Settle(ctx, p); err != nil {
+func (f *far) Settle(ctx context.Context, c latchkey.Change) (latchkey.Settlement, error) {
+	if _, err := f.Replica.Settle(ctx, c); err != nil {
 		return latchkey.Settlement{}, err
 	}
 	return f.settlement, f.err

@@ -85,7 +85,7 @@ func (v *vault) APISecret(_ context.Context, id []byte) (latchkey.Found, error) 
 	return v.secrets[string(id)], v.unavailable
 }
 
-func (v *vault) Settle(context.Context, latchkey.Position) (latchkey.Settlement, error) {
+func (v *vault) Settle(context.Context, latchkey.Change) (latchkey.Settlement, error) {
 	return latchkey.Settlement{}, errors.New("not here")
 }
 

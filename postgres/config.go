@@ -171,6 +171,13 @@ func (s *Store) pools(ctx context.Context, c *pgxpool.Config, node string) (err 
 		if p.pool != &s.pool {
 			config.AfterConnect = s.mark
 		}
+		if p.pool == &s.writer {
+			config.BeforeClose = s.own.remove
+			config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+				s.own.add(conn)
+				return s.mark(ctx, conn)
+			}
+		}
 		if p.pool == &s.leases {
 			// A renewal is one round trip; it is sent again where the connection had died.
 			config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }

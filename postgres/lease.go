@@ -147,7 +147,8 @@ func (s *Store) AcceptHistory(ctx context.Context, by latchkey.Actor) error {
 	return err
 }
 
-// Listen calls hint when it has begun to listen, and after changes.
+// Listen calls hint when it has begun to listen, and after changes that others
+// made: whoever made one here sees to it.
 func (s *Store) Listen(ctx context.Context, hint func(latchkey.Revision)) error {
 	conn, err := pgx.ConnectConfig(ctx, s.listening)
 	if err != nil {
@@ -165,6 +166,9 @@ func (s *Store) Listen(ctx context.Context, hint func(latchkey.Revision)) error 
 	for {
 		hint(latchkey.Revision(revision))
 		notification, err := conn.WaitForNotification(ctx)
+		for err == nil && s.own.has(notification.PID) {
+			notification, err = conn.WaitForNotification(ctx)
+		}
 		if err != nil {
 			return fault("listen", err)
 		}

@@ -51,7 +51,8 @@ type Store struct {
 	created   bool
 
 	queue queue
-	teams locks // see UpdateTeam
+	own   backends // of the writer's connections
+	teams locks    // see UpdateTeam
 
 	archive  archive    // what is known of days of records
 	managing sync.Mutex // held by the one call of this process that alters users

@@ -53,7 +53,7 @@ func (r *Replica) catchUpLater(ctx context.Context) {
 		if r.lease.Load() != nil {
 			continue
 		}
-		if _, err := r.Settle(ctx, latchkey.Position{}); err != nil {
+		if _, err := r.Settle(ctx, latchkey.Change{}); err != nil {
 			r.logger().Error("this node cannot answer", "error", err)
 		} else {
 			r.logger().Info("this node answers again")

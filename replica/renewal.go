@@ -24,6 +24,9 @@ const (
 	maxFlight = 8
 	// retry is how long the node waits after a failure before it tries again.
 	retry = 100 * time.Millisecond
+	// sayTime is how long the node may take to record that it has applied a change
+	// of its own: nobody waits for it.
+	sayTime = 100 * time.Millisecond
 	// The reading of everything is given so long at first, and at last.
 	loadFirst = 5 * time.Second
 	loadLast  = 10 * time.Minute
@@ -181,7 +184,8 @@ func (r *Replica) keepLease(ctx context.Context) {
 		case <-timer.C:
 		}
 		due := r.length() / 3
-		asked := wanted.open(r.held())
+		held, unsaid := r.held()
+		asked := wanted.open(held)
 		switch {
 		case flight > 0:
 			due = slow
@@ -191,6 +195,8 @@ func (r *Replica) keepLease(ctx context.Context) {
 			due = 0
 		case failed:
 			due = min(retry, due)
+		case unsaid:
+			due = min(sayTime, due)
 		}
 		rest := due - time.Since(last)
 		if rest <= 0 {
@@ -213,6 +219,9 @@ func (r *Replica) renew(ctx context.Context, limit time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	ask.Applied = r.begin()
+	end := sync.OnceFunc(r.end)
+	defer end()
 	from := now(r.clock()) // rule t0: before it is sent
 	answer, err := r.Leases.Renew(ctx, ask)
 	if leftOut("t0") {
@@ -237,6 +246,7 @@ func (r *Replica) renew(ctx context.Context, limit time.Duration) error {
 		_ = r.Leases.Acknowledge(ctx, ask.ID, position(answer.Changes))
 	}
 	moved, err := r.take(ask, answer, from)
+	end()
 	if err != nil {
 		return err
 	}
@@ -250,6 +260,44 @@ func (r *Replica) renew(ctx context.Context, limit time.Duration) error {
 	}
 	r.renewals.tell(answer.Changes.Revision)
 	return nil
+}
+
+// begin begins a renewal, and returns what memory holds: until end, nothing but
+// the answer of a renewal is applied.
+func (r *Replica) begin() latchkey.Position {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asking++
+	r.unsaid = false // this one says it
+	return r.position
+}
+
+func (r *Replica) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asking--
+}
+
+// applyOwn applies a change that this process made, whose commit was confirmed,
+// if memory holds just what it was made on, under a lease, and no renewal is under way. It returns
+// the registration of this node whose memory has the change then, else nothing.
+// The lease stays what it is: memory is only newer than it has to be.
+func (r *Replica) applyOwn(c latchkey.Change) (registration string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.lease.Load()
+	if c.Wrote == nil || c.Before != r.position || r.asking > 0 || l == nil || r.registration.ID == "" {
+		return ""
+	}
+	if err := r.remember(c.Position(), nil); err != nil {
+		return "" // the next renewal says what is wrong
+	}
+	r.apply(*c.Wrote)
+	r.position, r.unsaid = c.Position(), true
+	newer := *l
+	newer.revision = c.Revision
+	r.lease.Store(&newer)
+	return r.registration.ID
 }
 
 func position(c latchkey.Changes) latchkey.Position {
@@ -318,11 +366,11 @@ func (r *Replica) member(ctx context.Context, limit time.Duration) (latchkey.Ren
 	return ask, nil
 }
 
-// held is the revision that memory holds.
-func (r *Replica) held() latchkey.Revision {
+// held is the revision that memory holds, and whether some of it is unsaid.
+func (r *Replica) held() (revision latchkey.Revision, unsaid bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.position.Revision
+	return r.position.Revision, r.unsaid
 }
 
 func (r *Replica) registered() (latchkey.Renewal, bool) {

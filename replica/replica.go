@@ -73,6 +73,8 @@ type Replica struct {
 	closed       bool
 	registration latchkey.Registration // without an ID: none
 	position     latchkey.Position     // what memory holds
+	asking       int                   // renewals under way, which ask for what comes after some position
+	unsaid       bool                  // this node has applied a change of its own, and not recorded it yet
 	known        latchkey.Position     // what this node held before it was started; until the first lease
 	loaded       latchkey.Position     // what was read beside any renewal: the database may never have promised it
 	history      history
@@ -134,7 +136,7 @@ func (r *Replica) init() {
 func (r *Replica) Join(ctx context.Context) error {
 	r.init()
 	if r.Leases == nil {
-		_, err := r.Settle(ctx, latchkey.Position{})
+		_, err := r.Settle(ctx, latchkey.Change{})
 		return err
 	}
 	if r.HistoryFile != "" {

@@ -26,19 +26,20 @@ const (
 	lostTime = 2 * time.Second
 )
 
-// Settle returns when no node accepts what changes up to p ended, and every
+// Settle returns when no node accepts what changes up to c ended, and every
 // node that can answer accepts what they began: each of the nodes that were
 // registered when the change was committed has recorded that it has applied it,
-// or its lease must be over by this process's clock. The zero Position stands
-// for whatever the store holds now.
+// or its lease must be over by this process's clock. This node applies it by
+// itself, where it can. The zero Change stands for whatever the store holds now.
 //
 // If the database has lost the change meanwhile, since a standby was promoted
 // that did not have it, nobody follows it, and Settle fails.
-func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Settlement, error) {
+func (r *Replica) Settle(ctx context.Context, c latchkey.Change) (latchkey.Settlement, error) {
 	r.init()
 	if r.Leases == nil {
-		return r.settleAlone(ctx, p.Revision)
+		return r.settleAlone(ctx, c.Revision)
 	}
+	p := c.Position()
 	if p == (latchkey.Position{}) {
 		nothing, err := r.Store.Changes(ctx, math.MaxInt64)
 		if err != nil {
@@ -47,11 +48,16 @@ func (r *Replica) Settle(ctx context.Context, p latchkey.Position) (latchkey.Set
 		p = position(nothing)
 	}
 	w := wait{clock: r.clock(), committed: r.clock().Boot(), position: p}
+	w.self = r.applyOwn(c)
 	r.renewals.ask(wish{revision: p.Revision})
 	if leftOut("wait") {
 		return latchkey.Settlement{}, nil
 	}
-	if r.Status().Registration.ID != "" {
+	// The first list would come too soon.
+	switch {
+	case w.self != "":
+		pause(ctx, pollFirst)
+	case r.Status().Registration.ID != "":
 		r.renewals.told(ctx, p.Revision, pollLast) // the others take about as long as this node does
 	}
 	for {
@@ -79,6 +85,7 @@ type wait struct {
 	clock     Clock
 	committed time.Duration // boot time; the change was committed before
 	position  latchkey.Position
+	self      string // this node's registration, if its memory had the change before any list was read
 
 	confirmed map[string]string       // names of nodes that have, in any list, by registration
 	lapsed    []latchkey.Registration // those of the last list whose leases are over
@@ -98,7 +105,7 @@ func (w *wait) see(boot time.Duration, list []latchkey.Registration) (rest time.
 	elapsed := boot - w.committed
 	for _, g := range list {
 		switch left := bound(g.Lease) - elapsed; {
-		case g.Applied >= w.position.Revision:
+		case g.Applied >= w.position.Revision, g.ID == w.self:
 			w.confirmed[g.ID] = g.Node
 		case left > 0:
 			rest, done = min(rest, left), false

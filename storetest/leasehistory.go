@@ -195,8 +195,8 @@ func examListen(x *leaseExam) {
 	hint("Listen calls hint when it has begun to listen")
 	h, _ := x.create(x.b, "acme")
 	hint("Listen calls hint after a change through another handle")
-	x.update(x.a, h.Team.ID, func(_ time.Time, h *latchkey.Holding) { h.Team.Disabled = true })
-	hint("Listen calls hint after a change through its own handle")
+	x.update(x.b, h.Team.ID, func(_ time.Time, h *latchkey.Holding) { h.Team.Disabled = true })
+	hint("Listen calls hint after each change")
 	cancel()
 	select {
 	case err := <-ended:
