@@ -52,6 +52,7 @@ type Replica struct {
 
 	lease atomic.Pointer[lease] // nil: this node cannot tell
 	alarm atomic.Pointer[error] // set: the database has another history
+	alone atomic.Bool           // the last list that a change read had one registration
 	seed  maphash.Seed
 
 	keys    table[latchkey.Digest, *latchkey.Found]

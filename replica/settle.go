@@ -55,8 +55,9 @@ func (r *Replica) Settle(ctx context.Context, c latchkey.Change) (latchkey.Settl
 	}
 	// The first list would come too soon.
 	switch {
-	case w.self != "":
+	case w.self != "" && !r.alone.Load():
 		pause(ctx, pollFirst)
+	case w.self != "":
 	case r.Status().Registration.ID != "":
 		r.renewals.told(ctx, p.Revision, pollLast) // the others take about as long as this node does
 	}
@@ -67,6 +68,7 @@ func (r *Replica) Settle(ctx context.Context, c latchkey.Change) (latchkey.Settl
 		rest := pollLast
 		switch {
 		case err == nil:
+			r.alone.Store(len(list) == 1)
 			var done bool
 			if rest, done = w.see(boot, list); done {
 				r.reapTooSoon(ctx, w.lapsed)
