@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -22,8 +23,10 @@ import (
 )
 
 // BenchmarkJournal serves requests with the journal and without, side by side in
-// slices of a second, and gives the share of the throughput that is left. The
-// callers run on the same processors: of "nothing" they take the greatest part.
+// slices of a second, and gives the share of the throughput that is left: behind
+// the door is a handler that does nothing, the contacts API, or, through the
+// gateway, an upstream that does nothing. The callers run on the same processors:
+// of "nothing" they take the greatest part.
 func BenchmarkJournal(b *testing.B) {
 	slice := func(b *testing.B, url, key string) float64 {
 		return (throughput(b, url, key) + throughput(b, url, key)) / 2
@@ -66,13 +69,20 @@ func compareJournal(b *testing.B, measure func(b *testing.B, url, key string) fl
 		b.Fatal(err)
 	}
 	defer n.Close()
-	for name, next := range map[string]http.Handler{
-		"nothing":  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}\n") }),
-		"contacts": (&contacts.API{Store: n.store, Version: "test"}).Handler(),
+	nothing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}\n") })
+	api := (&contacts.API{Store: n.store, Version: "test"}).Handler()
+	upstream, err := url.Parse(serve(b, nothing))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, behind := range map[string]func(*guard.Guard) (http.Handler, error){
+		"nothing":  func(g *guard.Guard) (http.Handler, error) { return g.Wrap(nothing), nil },
+		"contacts": func(g *guard.Guard) (http.Handler, error) { return g.Wrap(api), nil },
+		"gateway":  func(g *guard.Guard) (http.Handler, error) { return g.Gateway(guard.Gateway{Upstream: upstream}) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			with := serveDoor(b, &guard.Guard{Authenticate: n.keyring.Authenticate, Recorder: n.diagnoser, Diagnose: n.diagnoser.Diagnose, Node: "n"}, next)
-			without := serveDoor(b, &guard.Guard{Authenticate: n.keyring.Authenticate, Node: "n"}, next)
+			with := serveDoor(b, &guard.Guard{Authenticate: n.keyring.Authenticate, Recorder: n.diagnoser, Diagnose: n.diagnoser.Diagnose, Node: "n"}, behind)
+			without := serveDoor(b, &guard.Guard{Authenticate: n.keyring.Authenticate, Node: "n"}, behind)
 			key := n.first.APIKey.Reveal()
 			var ratios, rates []float64
 			for b.Loop() {
@@ -88,15 +98,23 @@ func compareJournal(b *testing.B, measure func(b *testing.B, url, key string) fl
 	}
 }
 
-func serveDoor(b *testing.B, g *guard.Guard, next http.Handler) (url string) {
+func serveDoor(b *testing.B, g *guard.Guard, behind func(*guard.Guard) (http.Handler, error)) (url string) {
+	handler, err := behind(g)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return serve(b, handler) + "/v1/contacts"
+}
+
+func serve(b *testing.B, handler http.Handler) (origin string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &http.Server{Handler: g.Wrap(next)}
+	s := &http.Server{Handler: handler}
 	go func() { _ = s.Serve(l) }()
 	b.Cleanup(func() { _ = s.Close() })
-	return "http://" + l.Addr().String() + "/v1/contacts"
+	return "http://" + l.Addr().String()
 }
 
 // throughput returns how many requests a second are answered, for half a second.
