@@ -105,24 +105,21 @@ func scanRegistration(row pgx.CollectableRow) (r latchkey.Registration, err erro
 func (s *Store) Acknowledge(ctx context.Context, id string, applied latchkey.Position) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
-	conn, err := s.leases.Acquire(ctx)
+	// One statement, whose commit waits for no disk: should it be lost, whoever
+	// waits for it waits longer, and that is all.
+	at := standing{known: true}
+	err := s.leases.QueryRow(ctx, `
+		WITH acknowledged AS (
+			UPDATE registrations SET applied = greatest(applied, $2) WHERE id = $1 AND `+knows("$2", "$3")+`)
+		SELECT revision, change_id, EXISTS (SELECT FROM registrations WHERE id = $1), `+knows("$2", "$3")+`,
+			ARRAY(SELECT id FROM acceptances ORDER BY seq)
+		FROM meta WHERE set_config('synchronous_commit', 'off', true) = 'off'`,
+		text(id), int64(applied.Revision), text(applied.ChangeID)).
+		Scan(&at.position.Revision, &at.position.ChangeID, &at.registered, &at.applied, &at.acceptances)
 	if err != nil {
 		return fault("acknowledge", err)
 	}
-	defer conn.Release()
-	var seen standing
-	err = transact(ctx, conn, []query{
-		{`BEGIN ISOLATION LEVEL READ COMMITTED`, nil, nil},
-		// Whoever waits for it waits longer, if it is lost: that is all.
-		{`SET LOCAL synchronous_commit = off`, nil, nil},
-		{`UPDATE registrations SET applied = greatest(applied, $2) WHERE id = $1 AND ` + knows("$2", "$3"),
-			[]any{text(id), int64(applied.Revision), text(applied.ChangeID)}, nil},
-		seen.query(id, applied, latchkey.Position{}),
-	})
-	if err != nil {
-		return fault("acknowledge", err)
-	}
-	return seen.judge(applied, latchkey.Position{})
+	return at.judge(applied, latchkey.Position{})
 }
 
 // AcceptHistory says that the database's history is the right one.

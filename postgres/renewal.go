@@ -169,8 +169,8 @@ type standing struct {
 }
 
 // knows is the condition that the database's history has a position, whose parts
-// are parameters. Nothing (0, ”) is in every history. It is no function of the
-// database's: that would be parsed and planned at each call.
+// are parameters. The position of nothing is in every history. It is no function of
+// the database's: that would be parsed and planned at each call.
 func knows(revision, changeID string) string {
 	return `(` + revision + `::bigint = 0 AND ` + changeID + `::text = ''
 		OR EXISTS (SELECT FROM changes WHERE revision = ` + revision + `::bigint AND change_id = ` + changeID + `::text))`

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -99,4 +100,44 @@ func eventually(try func() error) (err error) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return err
+}
+
+// TestAcknowledgementWaitsForNobody: while the synchronous standby is away a renewal
+// is not confirmed, and an acknowledgement, which need not be durable, is recorded
+// at once.
+func TestAcknowledgementWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	s := postgrestest.Start(t)
+	const lease = 30 * time.Second // far above the bounds below
+	store := mustOpen(t, Config{URL: s.URL(s.NewDatabase(t)), Lease: lease})
+	if err := store.Register(t.Context(), latchkey.Registration{ID: "node", Node: "node", Lease: lease}); err != nil {
+		t.Fatal(err)
+	}
+	change := mustRoll(t, store, mustChanges(t, store).Teams[0].ID)
+	s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+	within := func(d time.Duration, do func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		return errors.Join(do(ctx), ctx.Err()) // what is given up may be committed all the same
+	}
+	err := eventually(func() error {
+		err := within(2*time.Second, func(ctx context.Context) error {
+			_, err := store.Renew(ctx, latchkey.Renewal{ID: "node", Applied: change.Position()})
+			return err
+		})
+		if err == nil {
+			return errors.New("a renewal was confirmed without the standby")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	err = within(10*time.Second, func(ctx context.Context) error { return store.Acknowledge(ctx, "node", change.Position()) })
+	if err != nil {
+		t.Errorf("an acknowledgement: %v", err)
+	}
+	if list := mustList(t, store); len(list) != 1 || list[0].Applied != change.Revision {
+		t.Errorf("it is recorded: %+v, want revision %d", list, change.Revision)
+	}
 }
