@@ -43,7 +43,10 @@ func TestWire(t *testing.T) {
 			})
 			select {
 			case <-tr.reached:
-			case <-time.After(patience):
+			case <-time.After(longPatience):
+				w.disarm(tr)
+				w.reset()
+				rolling.Wait() // it uses the connection
 				t.Fatalf("%v (pipeline %v): no roll came there", c.at, pipeline)
 			}
 			tr.letGo(false)
@@ -52,6 +55,28 @@ func TestWire(t *testing.T) {
 				t.Errorf("lost %v (pipeline %v): %d rolls were made, must be %d", c.at, pipeline, got, c.made)
 			}
 		}
+	}
+}
+
+// A check is a writer that looks when something is written.
+type check func()
+
+func (c check) Write(b []byte) (int, error) { c(); return len(b), nil }
+
+// TestWireKnowsARollByItsAnswer holds that a roll is known to be committed before
+// the node has the answer: it may ask for its list at once, and that is the list
+// of a roll.
+func TestWireKnowsARollByItsAnswer(t *testing.T) {
+	w := newWire(t, "")
+	w.arm(listing)
+	c := &wireConn{wire: w, ctx: t.Context()}
+	in := make(chan parcel, 1)
+	in <- parcel{bytes: []byte("Z"), came: time.Now(), before: committed, after: answered}
+	close(in)
+	written := false
+	c.deliver(in, check(func() { written = w.rolled.Load() }), false)
+	if !written {
+		t.Error("the answer to a COMMIT is passed on before the wire knows of the roll")
 	}
 }
 

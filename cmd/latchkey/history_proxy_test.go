@@ -39,7 +39,7 @@ type wire struct {
 	conns map[*wireConn]bool
 
 	trap     atomic.Pointer[trap]
-	rolled   atomic.Bool  // a roll was committed since the trap was set
+	rolled   atomic.Bool  // a roll was committed since the trap was set, and is answered
 	messages atomic.Int64 // queries that the node has sent
 	watch    atomic.Pointer[func(sql string)]
 }
@@ -192,6 +192,10 @@ func (c *wireConn) deliver(in <-chan parcel, to io.Writer, up bool) {
 		if !c.wait(hold, up) || !c.spring(p.before) {
 			return
 		}
+		if p.after == answered {
+			// Before it is: the node may ask for its list as soon as it has the answer.
+			c.wire.rolled.Store(true)
+		}
 		if !c.write(p.bytes, to, up) || !c.spring(p.after) {
 			return
 		}
@@ -297,9 +301,6 @@ func (w *wire) disarm(tr *trap) bool {
 // go on.
 func (c *wireConn) spring(at point) bool {
 	w := c.wire
-	if at == answered {
-		defer w.rolled.Store(true)
-	}
 	if (at == listing || at == listed) && !w.rolled.Load() {
 		return true // whoever looks for dead nodes lists them, too
 	}
