@@ -175,3 +175,73 @@ func TestLedger(t *testing.T) {
 		}
 	}
 }
+
+// TestBounds holds what holds the bounds: each is found to be broken, and one
+// that is not is not.
+func TestBounds(t *testing.T) {
+	const lease = 300 * time.Millisecond
+	late := []time.Duration{0, rollWithin(lease) + 1}
+	for _, c := range []struct {
+		rule  string
+		of    func(b *bounds)
+		over  bool
+		slack int
+	}{
+		{"a node that is back in time", func(b *bounds) { b.returns = []time.Duration{backWithin} }, false, 1},
+		{"a node that is back too late", func(b *bounds) { b.returns = []time.Duration{backWithin + time.Millisecond} }, true, 1},
+		{"one that is late on a slow machine", func(b *bounds) { b.returns = []time.Duration{backWithin + time.Millisecond} }, false, 5},
+		{"a roll that is in time", func(b *bounds) { b.waits = []time.Duration{rollWithin(lease)} }, false, 1},
+		{"one roll of two that is late", func(b *bounds) { b.waits = late }, true, 1},
+		{"one that is late on a slow machine", func(b *bounds) { b.waits = late }, false, 5},
+		{"others that do not notice", func(b *bounds) { b.unmoved.Add(1000) }, false, 1},
+		{"others that notice once", func(b *bounds) { b.unmoved.Add(1000); b.noticed.Add(1) }, true, 1},
+		{"others that notice once on a slow machine", func(b *bounds) { b.unmoved.Add(1000); b.noticed.Add(1) }, false, 5},
+		{"others that notice often on a slow machine", func(b *bounds) { b.unmoved.Add(1000); b.noticed.Add(100) }, true, 5},
+	} {
+		b := &bounds{slack: c.slack}
+		c.of(b)
+		if kept, over := b.held(lease); len(over) > 0 != c.over || len(kept)+len(over) != 1 {
+			t.Errorf("%s: kept %q, over %q", c.rule, kept, over)
+		}
+	}
+}
+
+// TestBoundsOfOthers holds whom the bounds look at: the nodes that are not cut
+// off, and rolls through nodes that do not suffer, from one end to the other.
+func TestBoundsOfOthers(t *testing.T) {
+	w := &fleet{began: time.Now()}
+	h := &history{fleet: w}
+	away, other := &member{fleet: w, index: 1}, &member{fleet: w}
+	h.watchOthers(other, w.now(), unavailable)
+	away.cut.Store(int64(w.now()))
+	before := w.now() - time.Hour
+	w.away.Store(away)
+	h.watchOthers(away, w.now(), unavailable)
+	h.watchOthers(other, before, unavailable)
+	if got := h.noticed.Load(); got != 0 {
+		t.Errorf("%d requests are counted that tell nothing", got)
+	}
+	h.watchOthers(other, w.now(), unavailable)
+	h.watchOthers(other, w.now(), broken)
+	h.watchOthers(other, w.now(), refused)
+	if h.noticed.Load() != 2 || h.unmoved.Load() != 1 {
+		t.Errorf("others noticed %d times and did not %d times, must be 2 and 1", h.noticed.Load(), h.unmoved.Load())
+	}
+
+	now := &illness{away}
+	h.tookRoll(other, nil, 1)
+	h.ill.Store(now)
+	h.tookRoll(away, now, 2)
+	h.tookRoll(other, &illness{away}, 3)
+	h.tookRoll(other, now, 4)
+	if len(h.waits) != 1 || h.waits[0] != 4 {
+		t.Errorf("the rolls that count are %v, must be the fourth alone", h.waits)
+	}
+
+	away.back.Store(int64(w.now()))
+	away.seen.Store(int64(never))
+	h.returned(away)
+	if h.other.Load() != 1 {
+		t.Error("a node that never answered again is left out")
+	}
+}

@@ -88,7 +88,7 @@ func (h *history) trapped(victim *member, at point, act func() (goOn bool)) bool
 		return true
 	case <-time.After(5*h.lease + 10*time.Second):
 	}
-	// All rolls may be waiting for something else; it is not counted.
+	// All rolls may be waiting for something else.
 	victim.wire.disarm(tr)
 	h.because("came in time to the point " + at.String())
 	return false
@@ -105,6 +105,7 @@ func killRoller(at point) func(*history, *member) bool {
 }
 
 func killDatabase(h *history, _ *member) bool {
+	h.ill.Store(nil) // all suffer
 	time.Sleep(h.between(0, h.lease/2))
 	h.pg.Kill(h.t)
 	time.Sleep(h.between(0, h.lease))
@@ -114,6 +115,7 @@ func killDatabase(h *history, _ *member) bool {
 
 func killDatabaseAt(at point) func(*history, *member) bool {
 	return func(h *history, victim *member) bool {
+		h.ill.Store(nil) // all suffer
 		kill := func() bool { h.pg.Kill(h.t); return h.random()%2 == 0 }
 		if !h.trapped(victim, at, kill) {
 			return false

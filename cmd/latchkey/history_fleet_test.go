@@ -36,6 +36,7 @@ type fleet struct {
 	upstream string
 	dir      string
 	nodes    [nodes]*member
+	away     atomic.Pointer[member] // the one that is cut off now, alone
 }
 
 // A member is a node of a history. Its process changes; its place does not.
@@ -45,7 +46,9 @@ type member struct {
 	wire  *wire
 	addr  string
 	api   *admin.Client
-	clock string // the file that its clock is read from, if the program has one
+	// direct: it goes to PostgreSQL without the wire, from its next start on.
+	direct bool
+	clock  string // the file that its clock is read from, if the program has one
 
 	mu      sync.Mutex
 	process *process
@@ -105,6 +108,9 @@ func (n *member) url() string {
 		n.fleet.t.Fatal(err)
 	}
 	u.Host, u.RawQuery = n.wire.addr(), "sslmode=disable"
+	if n.direct {
+		u.Host = n.fleet.pg.Address()
+	}
 	return u.String()
 }
 
@@ -185,10 +191,12 @@ func (n *member) cutOff(now weather) {
 	n.back.Store(int64(never))
 	n.seen.Store(int64(never))
 	n.cut.Store(int64(n.fleet.now()))
+	n.fleet.away.Store(n)
 }
 
 // mend ends what cutOff began.
 func (n *member) mend() {
+	n.fleet.away.Store(nil)
 	n.back.Store(int64(n.fleet.now()))
 	n.wire.set(weather{})
 }

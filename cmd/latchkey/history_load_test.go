@@ -23,6 +23,7 @@ import (
 type history struct {
 	*fleet
 	tally
+	bounds
 	seed uint64
 	pace time.Duration // between two requests of a caller
 
@@ -33,14 +34,12 @@ type history struct {
 	lossy atomic.Bool               // the database has lost what was acknowledged
 	made  atomic.Int64              // teams
 
-	mu       sync.Mutex
-	rnd      *mathrand.Rand
-	faults   []string
-	times    []time.Duration // of the rolls that all nodes confirmed
-	slowest  time.Duration   // roll of all
-	returns  []time.Duration // from the mending of a wire to the node's first answer
-	injected map[string]int
-	reasons  map[string]int // why rolls did not succeed
+	mu      sync.Mutex
+	rnd     *mathrand.Rand
+	faults  []string
+	times   []time.Duration // of the rolls that all nodes confirmed
+	slowest time.Duration   // roll of all
+	reasons map[string]int  // why rolls did not succeed
 }
 
 // longPatience bounds each wait of a history: a machine may have much else to do.
@@ -51,12 +50,14 @@ type load struct {
 	callers int // for each node
 	rollers int
 	pace    time.Duration
+	slack   int // see bounds
 }
 
 // newHistory puts a fleet under load, until the test ends.
 func newHistory(t *testing.T, w *fleet, seed uint64, l load) *history {
 	t.Helper()
-	h := &history{fleet: w, seed: seed, pace: l.pace, rnd: mathrand.New(mathrand.NewPCG(seed, 4)), injected: map[string]int{}, reasons: map[string]int{}}
+	h := &history{fleet: w, seed: seed, pace: l.pace, rnd: mathrand.New(mathrand.NewPCG(seed, 4)), reasons: map[string]int{}}
+	h.slack, h.injected = l.slack, map[string]int{}
 	for range l.rollers {
 		h.teams = append(h.teams, &atomic.Pointer[ledger]{})
 	}
@@ -151,6 +152,7 @@ func (h *history) ask(ctx context.Context, l *line, team *ledger, key *rolled) r
 
 func (h *history) judge(n *member, team *ledger, key *rolled, call time.Duration, is reply) {
 	ret := team.verify(n.index, key, call, is)
+	h.watchOthers(n, call, is)
 	if is != accepted && is != refused {
 		return
 	}
@@ -189,14 +191,16 @@ func (h *history) keepRolling(ctx context.Context, team *atomic.Pointer[ledger],
 // roll rolls a team's key once: accepted, refused if it was not made, broken if
 // nobody knows.
 func (h *history) roll(ctx context.Context, team *ledger, n *member) reply {
+	ill := h.ill.Load()
 	r := team.begin()
 	answer, s, err := n.api.RollKey(ctx, team.team, 0)
 	switch {
 	case err == nil:
 		team.acknowledge(r, answer.APIKey)
+		took := r.ret - r.call
+		h.tookRoll(n, ill, took)
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		took := r.ret - r.call
 		h.slowest = max(h.slowest, took)
 		if len(s.Confirmed) == nodes {
 			h.times = append(h.times, took)
@@ -304,11 +308,7 @@ func (h *history) calm() {
 		}
 	}
 	for _, n := range h.nodes {
-		if back, seen := n.back.Load(), n.seen.Load(); back != int64(never) && seen != int64(never) {
-			h.mu.Lock()
-			h.returns = append(h.returns, time.Duration(seen-back))
-			h.mu.Unlock()
-		}
+		h.returned(n)
 		n.mended()
 	}
 	h.renewTeams()
@@ -347,12 +347,7 @@ func (h *history) report() {
 	defer h.mu.Unlock()
 	h.t.Logf("seed %d, lease %v: %s", h.seed, h.lease, &h.tally)
 	h.t.Logf("rolls that %d nodes confirmed: %s; the slowest roll of all took %v", nodes, spread(h.times), h.slowest.Round(time.Millisecond))
-	if len(h.returns) > 0 {
-		h.t.Logf("cut-off nodes answered again after: %s", spread(h.returns))
-	}
-	for _, name := range slices.Sorted(maps.Keys(h.injected)) {
-		h.t.Logf("  %4d × %s", h.injected[name], name)
-	}
+	h.bounds.report(h.t, h.lease)
 	if os.Getenv("LATCHKEY_HISTORY_VERBOSE") != "" {
 		for _, reason := range slices.Sorted(maps.Keys(h.reasons)) {
 			h.t.Logf("  %4d rolls %s", h.reasons[reason], reason)

@@ -43,16 +43,18 @@ func TestPromotion(t *testing.T) {
 // promote makes a fleet, and lets a standby take over once.
 func promote(t *testing.T, f failover, lease time.Duration, seed uint64) {
 	h := newHistory(t, newFleet(t, lease, buildTagged(t)), seed, load{callers: 2, rollers: 3, pace: 3 * time.Millisecond})
-	defer h.report()
+	defer func() {
+		if !t.Failed() {
+			h.injected["promotion "+f.name]++
+		}
+		h.report()
+	}()
 	standby := h.pg.Standby(t, "standby", "max_connections = 120")
 	if f.synchronous {
 		h.pg.Configure(t, "synchronous_standby_names = 'standby'")
 	}
 	standby.CatchUp(t, h.pg)
 	victim := h.nodes[h.random()%nodes]
-	h.mu.Lock()
-	h.injected["promotion "+f.name]++
-	h.mu.Unlock()
 	if !f.synchronous && f.lost == 0 {
 		h.loseOne(standby, victim, f.at)
 		return
@@ -123,7 +125,12 @@ func (h *history) loseOne(standby *postgrestest.Server, victim *member, at point
 	tr := victim.wire.arm(at)
 	done := make(chan reply, 1)
 	go func() { done <- h.roll(context.Background(), team, victim) }()
-	<-tr.reached
+	select {
+	case <-tr.reached:
+	case <-time.After(longPatience):
+		victim.wire.disarm(tr)
+		h.t.Fatal("no roll was under way")
+	}
 	h.takeOver(standby)
 	for _, n := range h.nodes {
 		n.mended() // they may have seen nothing

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ const (
 	tortureInjections = "LATCHKEY_TORTURE_INJECTIONS" // of each fault
 	tortureLease      = "LATCHKEY_TORTURE_LEASE"      // while things go wrong; 300ms if it is not set
 	tortureFaults     = "LATCHKEY_TORTURE_FAULTS"     // a regular expression: of these only
-	torturePromotions = "LATCHKEY_TORTURE_PROMOTIONS" // how many of each kind
+	torturePromotions = "LATCHKEY_TORTURE_PROMOTIONS" // how many of standbys that lag, and how many of synchronous ones
 )
 
 // asked is a number that the environment asks for; the test is skipped if it
@@ -72,18 +73,24 @@ func TestTortureFaults(t *testing.T) {
 	}
 	h := newHistory(t, newFleet(t, askedLease(t), buildTagged(t)), historySeed(t), load{callers: 2, rollers: 3, pace: 3 * time.Millisecond})
 	defer h.report()
+	list := slices.DeleteFunc(faults(), func(f fault) bool { return !only.MatchString(f.name) })
+	if len(list) == 0 {
+		t.Fatalf("%s: no fault is named %q", tortureFaults, only)
+	}
 	for round := range each {
-		list := faults()
 		for _, i := range h.rnd.Perm(len(list)) {
-			if only.MatchString(list[i].name) {
-				h.inject(list[i])
-			}
+			h.inject(list[i])
 			if h.hopeless() {
 				t.Fatalf("enough is broken, in round %d", round+1)
 			}
 		}
 		if round%10 == 9 {
 			t.Logf("round %d: %s", round+1, &h.tally)
+		}
+	}
+	for _, f := range list {
+		if made := h.injected[f.name]; made < each {
+			t.Errorf("%s: %d injections were made, of %d", f.name, made, each)
 		}
 	}
 }
@@ -95,13 +102,20 @@ func (h *history) hopeless() bool {
 	return len(h.faults) > 20
 }
 
-// TestTorturePromotions lets standbys take over again and again.
+// TestTorturePromotions lets standbys take over again and again: as many that lag
+// as are asked for, and as many that are synchronous, each kind in turn.
 func TestTorturePromotions(t *testing.T) {
 	each := asked(t, torturePromotions)
 	seed := historySeed(t)
-	for i := range uint64(each) {
-		for _, f := range failovers {
-			t.Run(f.name, func(t *testing.T) { promote(t, f, askedLease(t), seed+i) })
+	first := slices.IndexFunc(failovers, func(f failover) bool { return f.synchronous })
+	made := 0
+	for i := range each {
+		for _, kinds := range [][]failover{failovers[:first], failovers[first:]} {
+			f := kinds[i%len(kinds)]
+			if t.Run(f.name, func(t *testing.T) { promote(t, f, askedLease(t), seed+uint64(i)) }) {
+				made++
+			}
 		}
 	}
+	t.Logf("seed %d: %d of %d promotions went well, half of them of standbys that lag", seed, made, 2*each)
 }
