@@ -74,7 +74,10 @@ func (w *world) committed(op *operation, revision latchkey.Revision, e entry) {
 	f := &effect{entry: e, op: op, revision: revision, at: w.tick()}
 	op.effects = append(op.effects, f)
 	for _, id := range e.until {
-		w.overlapped[id] = f.at
+		// An old primary may show a second overlap later: the first one counts.
+		if w.overlapped[id] == 0 {
+			w.overlapped[id] = f.at
+		}
 	}
 	if w.ambush > 0 && w.ambusher.Float64() < w.ambush {
 		w.stats.fault("cut off just as a change commits")

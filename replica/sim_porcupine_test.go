@@ -132,6 +132,26 @@ func TestCheckers(t *testing.T) {
 	}
 }
 
+// TestCheckersOverlaps holds that a key in an overlap may be refused from the
+// first one on, although another server shows one of its own afterwards.
+func TestCheckersOverlaps(t *testing.T) {
+	w := &world{overlapped: make(map[string]int64)}
+	genesis := &operation{what: "genesis", returned: w.tick()}
+	w.committed(genesis, 1, entry{id: "a", begun: []string{"key"}})
+	genesis.returned = w.tick()
+	v := &verdict{node: &node{name: "n1"}, credential: &credential{id: "key"}, began: w.tick(), outcome: denied}
+	w.committed(&operation{}, 2, entry{id: "b", until: []string{"key"}})
+	v.ended = w.tick()
+	w.committed(&operation{}, 2, entry{id: "c", until: []string{"key"}})
+	if w.checkVerdict(v, genesis.effects); len(w.wrong) > 0 {
+		t.Errorf("a refusal during an overlap: the checker says %q, must not object", w.wrong)
+	}
+	v.ended = v.began
+	if w.checkVerdict(v, genesis.effects); len(w.wrong) == 0 {
+		t.Error("a refusal before the overlap: the checker must object")
+	}
+}
+
 // TestCheckersLosses gives the simulation's checker what porcupine cannot judge.
 func TestCheckersLosses(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
