@@ -1,7 +1,7 @@
 # make run      the server on this machine, with data in ./latchkey-data
 # make test     everything that must hold; installs what it needs on Debian
 # make simulation  20,000 random schedules of a cluster on virtual time, and the model of its protocol
-# make histories   three processes on a PostgreSQL under a few faults of each kind, judged by what callers saw
+# make histories   three processes on a PostgreSQL under each kind of fault, judged by what callers saw: at most three minutes
 # make bench    what a decision costs
 # make fuzz     each fuzz target for FUZZTIME
 # make torture  a million requests while the server is killed twenty times; then, for hours, what can happen to
