@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -56,8 +57,20 @@ func chown(path string) error {
 	return os.Chown(path, int(who.Uid), int(who.Gid))
 }
 
-// start starts the server, and waits until it answers.
+// start starts the server, and waits until it answers. A process of a server
+// that was killed may take a while to end on a busy machine: until then the next
+// server refuses its directory, and is started again.
 func (s *Server) start() error {
+	for deadline := time.Now().Add(startTime); ; time.Sleep(20 * time.Millisecond) {
+		before := len(s.Log())
+		err := s.startOnce()
+		if err == nil || time.Now().After(deadline) || !strings.Contains(s.Log()[before:], "pre-existing shared memory block") {
+			return err
+		}
+	}
+}
+
+func (s *Server) startOnce() error {
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
