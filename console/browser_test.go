@@ -62,7 +62,7 @@ func chromium(t *testing.T) *browser {
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	for i, step := range steps {
-		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+		ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 		err := chromedp.Do(ctx, step)
 		cancel()
 		if err != nil {
@@ -89,7 +89,7 @@ func (b *browser) open(path string) {
 // follow does what leads to another page, and waits for it.
 func (b *browser) follow(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	if _, err := chromedp.RunResponse(ctx, steps...); err != nil {
 		shoot(b, "failed")
@@ -100,7 +100,7 @@ func (b *browser) follow(steps ...chromedp.Action[chromedp.Void]) {
 // text returns the text of the first element that fits, as it is seen.
 func (b *browser) text(selector string) string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	words, err := chromedp.Run(ctx, chromedp.Text(selector, chromedp.NodeVisible))
 	if err != nil {
@@ -122,7 +122,7 @@ func (b *browser) sees(words string) {
 // evaluate runs a script of the test's own, also where the page's are off.
 func evaluate[T any](b *browser, script string, options ...chromedp.EvaluateOption) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, options...))
 	if err != nil {

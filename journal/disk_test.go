@@ -17,6 +17,9 @@ import (
 	"latchkey"
 )
 
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
 // A disk is the real one, with faults.
 type disk struct {
 	full    atomic.Bool  // nothing can be allocated: ENOSPC
@@ -231,7 +234,7 @@ func abandonProcess(j *Journal) {
 
 func closed(t testing.TB, j *Journal) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := j.Close(ctx); err != nil {
 		t.Errorf("close: %v", err)

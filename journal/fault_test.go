@@ -221,7 +221,7 @@ func TestSyncedWithinASecond(t *testing.T) {
 	if err := j.Begin(newRequest()); err != nil || d.syncs.Load() > 0 {
 		t.Errorf("Begin waited for the disk: %v", err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); d.syncs.Load() == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); d.syncs.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it is never synced")
 		}
@@ -243,7 +243,7 @@ func TestCarriedOver(t *testing.T) {
 		_ = j.Begin(r)
 		j.End(r)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		j.mu.Lock()
 		n := len(j.segments)
 		j.mu.Unlock()

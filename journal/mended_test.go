@@ -94,7 +94,7 @@ func TestRefusedIsCountedBeforeItLeaves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("a response waits for a count that nobody writes")
 	}
 	onDisk, err := os.ReadFile(filepath.Join(dir, "gaps"))

@@ -127,7 +127,7 @@ func unreadable(t *testing.T, which func(name string) func(path string, from, to
 // waitUntil waits until held is true.
 func waitUntil(t testing.TB, rule string, held func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !held(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !held(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("rule broken: %s", rule)
 		}
@@ -198,7 +198,7 @@ func TestCloseIsBounded(t *testing.T) {
 				if err == nil {
 					t.Error("Close says nothing of it")
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(patience):
 				t.Error("Close does not return")
 			}
 			d.hanging.Store(false)

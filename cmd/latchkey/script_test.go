@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds every wait of a story.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // serversKey is where a story keeps the servers that it started, by name.
 type serversKey struct{}
