@@ -16,6 +16,7 @@ const (
 	tortureInjections = "LATCHKEY_TORTURE_INJECTIONS" // of each fault
 	tortureLease      = "LATCHKEY_TORTURE_LEASE"      // while things go wrong; 300ms if it is not set
 	tortureFaults     = "LATCHKEY_TORTURE_FAULTS"     // a regular expression: of these only
+	tortureSlack      = "LATCHKEY_TORTURE_SLACK"      // see bounds; 1 if it is not set
 	torturePromotions = "LATCHKEY_TORTURE_PROMOTIONS" // how many of standbys that lag, and how many of synchronous ones
 )
 
@@ -71,7 +72,11 @@ func TestTortureFaults(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%s: %v", tortureFaults, err)
 	}
-	h := newHistory(t, newFleet(t, askedLease(t), buildTagged(t)), historySeed(t), load{callers: 2, rollers: 3, pace: 3 * time.Millisecond})
+	slack := 1
+	if os.Getenv(tortureSlack) != "" {
+		slack = asked(t, tortureSlack)
+	}
+	h := newHistory(t, newFleet(t, askedLease(t), buildTagged(t)), historySeed(t), load{callers: 2, rollers: 3, pace: 3 * time.Millisecond, slack: slack})
 	defer h.report()
 	list := slices.DeleteFunc(faults(), func(f fault) bool { return !only.MatchString(f.name) })
 	if len(list) == 0 {
