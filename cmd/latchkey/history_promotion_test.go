@@ -175,6 +175,9 @@ func (h *history) otherHistory(victim *member) {
 		return
 	}
 	time.Sleep(3*h.lease + time.Second) // judge holds what is answered
+	if h.broken() {
+		return // what comes now may be waited for in vain
+	}
 	// What was lost comes back by a person's word: the histories of its keys end
 	// here, with the last request that is under way.
 	var ended []*ledger
