@@ -26,7 +26,7 @@ type canaryCmd struct {
 func (*canaryCmd) Help() string {
 	return `Makes a team of its own, rolls its key again and again, and meanwhile asks every node, at the address that it advertises, whether it accepts the old key and the new one. It can be run in production: about a hundred requests a second go to each node, their records stay, and the team is deleted at the end.
 
-A stale accept is an old key that was accepted by a request that began after the roll had returned. A wrong refusal is a new key that was refused by such a request. Both are 0, or latchkey does not hold what it promises.
+A stale accept is an old key that was accepted by a request that began after the roll had returned. A wrong refusal is a new key that was refused by such a request. Both are 0, or latchkey does not hold what it promises. A node of which the roll said that it may go by the old state for a while (--stale-ok) is excused for that time.
 
 Exit codes: 0 none of them was seen; 1 one was, or the canary could not do its work.`
 }
@@ -116,6 +116,7 @@ func (r *canaryResult) describe(w io.Writer) {
 		[2]string{"Requests", strconv.Itoa(sum.Verifies)},
 		[2]string{"Stale accepts", strconv.Itoa(sum.StaleAccepts)},
 		[2]string{"Wrong refusals", strconv.Itoa(sum.WrongRefusals)},
+		[2]string{"Excused", counted(sum.Excused, "by a node that may answer after its lease, as the roll had said")},
 		[2]string{"Unavailable", strconv.Itoa(sum.Unavailable)},
 		[2]string{"Unreachable", strconv.Itoa(sum.Unreachable)},
 	)

@@ -31,7 +31,7 @@ type canary struct {
 	old     string               // dead since the same moment; "" before the first roll
 	rolling int                  // how many rolls have begun
 	settled int                  // how many have returned
-	excused map[string]time.Time // nodes that may accept the old key until then (--stale-ok)
+	excused map[string]time.Time // nodes that may go by the old state until then (--stale-ok)
 }
 
 // A target is a node that is asked.
@@ -50,7 +50,7 @@ type nodeCounts struct {
 	Verifies      int    `json:"verifies"`       // requests
 	StaleAccepts  int    `json:"stale_accepts"`  // the old key, accepted by a request that began after the roll had returned
 	WrongRefusals int    `json:"wrong_refusals"` // the new key, refused likewise
-	Excused       int    `json:"excused"`        // stale accepts within what --stale-ok allows, which the roll had said
+	Excused       int    `json:"excused"`        // either of them within what --stale-ok allows, which the roll had said
 	Unavailable   int    `json:"unavailable"`    // 503
 	Unreachable   int    `json:"unreachable"`    // no answer
 	Failure       string `json:"failure"`        // why there was none, the last time
@@ -193,11 +193,13 @@ func (c *canary) ask(ctx context.Context, t *target, old bool) {
 		t.counts.Failure = err.Error()
 	case status == http.StatusServiceUnavailable:
 		t.counts.Unavailable++
-	case old && status != http.StatusUnauthorized && excused:
+	case old == (status == http.StatusUnauthorized), !old && !alive:
+		// As it must be; or a roll began meanwhile, and nobody can say.
+	case excused: // what the node does not know of yet: that the old key is dead, and that there is a new one
 		t.counts.Excused++
-	case old && status != http.StatusUnauthorized:
+	case old:
 		t.counts.StaleAccepts++
-	case !old && alive && status == http.StatusUnauthorized:
+	default:
 		t.counts.WrongRefusals++
 	}
 }
