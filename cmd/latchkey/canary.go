@@ -6,15 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"latchkey"
 	"latchkey/admin"
 )
 
-// canaryTime bounds what a canary does after an interrupt: it takes its team away.
-const canaryTime = 2 * time.Minute
+const (
+	// canaryTime bounds what a canary does after an interrupt: it takes its team away.
+	canaryTime = 2 * time.Minute
+	// canaryPrefix begins the names of canaries' teams.
+	canaryPrefix = "canary-"
+	// leftoverAge is how old a team is that a canary has probably left behind.
+	leftoverAge = time.Hour
+)
 
 type canaryCmd struct {
 	Rolls    int           `default:"20" placeholder:"N" help:"How often to roll (1–100000). Default: ${default}."`
@@ -24,7 +32,7 @@ type canaryCmd struct {
 
 // Help says more.
 func (*canaryCmd) Help() string {
-	return `Makes a team of its own, rolls its key again and again, and meanwhile asks every node, at the address that it advertises, whether it accepts the old key and the new one. It can be run in production: about a hundred requests a second go to each node, their records stay, and the team is deleted at the end.
+	return `Makes a team of its own, rolls its key again and again, and meanwhile asks every node, at the address that it advertises, whether it accepts the old key and the new one. The record of a first answer says whether it was that node. It can be run in production: about a hundred requests a second go to each node, their records stay, and the team is deleted at the end. A canary that is killed cannot do that: the next one names teams that were left so.
 
 A stale accept is an old key that was accepted by a request that began after the roll had returned. A wrong refusal is a new key that was refused by such a request. Both are 0, or latchkey does not hold what it promises. A node of which the roll said that it may go by the old state for a while (--stale-ok) is excused for that time.
 
@@ -53,16 +61,22 @@ func (c *canaryCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		run := &canary{path: c.Path}
-		for _, n := range all.Nodes {
-			if n.Address == "" {
-				s.remark("%s advertises no address: it is not asked (give it one with --advertise).", plain(n.Name))
-				continue
-			}
-			run.targets = append(run.targets, newTarget(n.Name, n.Address))
+		targets, silent, err := targetsOf(all.Nodes)
+		if err != nil {
+			return &hintedError{err, "latchkey node list"}
 		}
-		if len(run.targets) == 0 {
+		for _, name := range silent {
+			s.remark("%s advertises no address: it is not asked (give it one with --advertise).", plain(name))
+		}
+		if len(targets) == 0 {
 			return &hintedError{errors.New("no node has an address at which it could be asked"), "latchkey node list"}
+		}
+		if err := leftovers(ctx, s, api, time.Now()); err != nil {
+			return err
+		}
+		run := &canary{path: c.Path, targets: targets}
+		if err := run.identify(ctx, api.Request); err != nil {
+			return &hintedError{err, "latchkey node list"}
 		}
 		result, err = c.run(ctx, s, api, run)
 		return err
@@ -78,17 +92,17 @@ func (c *canaryCmd) Run(s *session) error {
 
 // run makes the team, and takes it away whatever happens.
 func (c *canaryCmd) run(ctx context.Context, s *session, api *admin.Client, run *canary) (result *canaryResult, err error) {
-	name := "canary-" + strings.ToLower(rand.Text()[:12])
+	name := canaryPrefix + strings.ToLower(rand.Text()[:12])
 	made, _, err := api.CreateTeam(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, withdraw(ctx, s, api, name, err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), canaryTime)
 		defer cancel()
 		if _, _, gone := api.DeleteTeam(ctx, made.Team.ID); gone != nil {
 			// Not wrapped: the server that went away must not make the canary begin anew.
-			err = errors.Join(err, fmt.Errorf("the team %s could not be deleted: %v (latchkey team delete %s)", name, gone, made.Team.ID))
+			err = errors.Join(err, fmt.Errorf("the team %s could not be deleted: %v (%s)", name, gone, s.command("latchkey team delete "+made.Team.ID)))
 		}
 	}()
 	s.remark("Rolling the key of team %s %d times, and asking %s. Interrupt to end it early.", name, c.Rolls, list(run.names()))
@@ -101,6 +115,43 @@ func (c *canaryCmd) run(ctx context.Context, s *session, api *admin.Client, run 
 		err = fmt.Errorf("after %d of %d rolls: %v", len(result.took), c.Rolls, err)
 	}
 	return result, err
+}
+
+// withdraw is for a team of which nobody knows whether it was made: it may be
+// there, with a key that is alive.
+func withdraw(ctx context.Context, s *session, api *admin.Client, name string, err error) error {
+	if !errors.Is(err, latchkey.ErrOutcomeUnknown) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), canaryTime)
+	defer cancel()
+	_, _, gone := api.DeleteTeam(ctx, name)
+	switch {
+	case gone == nil:
+		return fmt.Errorf("the team %s was made, and is deleted again: %v", name, err) // nothing is unknown any more
+	case errors.Is(gone, latchkey.ErrNotFound):
+		return fmt.Errorf("the team %s is not there, and may yet come: %w (%s)", name, err, s.command("latchkey team delete "+name))
+	}
+	return fmt.Errorf("the team %s may have been made, and could not be deleted: %v: %w (%s)", name, gone, err, s.command("latchkey team delete "+name))
+}
+
+// canaryTeam is what a canary's team is called.
+var canaryTeam = regexp.MustCompile(`^` + canaryPrefix + `[a-z2-7]{12}$`)
+
+// leftovers names the teams of canaries that were killed. They are not deleted
+// here: one may be of a canary that takes its time.
+func leftovers(ctx context.Context, s *session, api *admin.Client, now time.Time) error {
+	all, err := api.Teams(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range all.Teams {
+		if canaryTeam.MatchString(t.Name) && now.Sub(t.Created) > leftoverAge {
+			s.warn("The team %s of an earlier canary is there since %s, and its key is alive. If that canary runs no more: %s",
+				t.Name, at(t.Created), s.command("latchkey team delete "+t.Name))
+		}
+	}
+	return nil
 }
 
 // describe writes the result for people.
@@ -130,6 +181,8 @@ func (r *canaryResult) describe(w io.Writer) {
 	for _, n := range sum.Nodes {
 		if n.Failure != "" {
 			fmt.Fprintf(w, "%s: %s\n", plain(n.Node), plain(n.Failure))
+		} else if !n.Identified {
+			fmt.Fprintf(w, "%s: no record says whether it was this node that answered at %s\n", plain(n.Node), plain(n.Address))
 		}
 	}
 }

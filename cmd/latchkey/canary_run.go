@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ type target struct {
 type nodeCounts struct {
 	Node          string `json:"node"`
 	Address       string `json:"address"`
+	Identified    bool   `json:"identified"`     // the record of an answer from there says that it was this node's
 	Verifies      int    `json:"verifies"`       // requests
 	StaleAccepts  int    `json:"stale_accepts"`  // the old key, accepted by a request that began after the roll had returned
 	WrongRefusals int    `json:"wrong_refusals"` // the new key, refused likewise
@@ -176,7 +178,7 @@ func (c *canary) ask(ctx context.Context, t *target, old bool) {
 	if key == "" {
 		return
 	}
-	status, err := t.get(ctx, c.path, key)
+	status, _, err := t.get(ctx, c.path, key)
 	if ctx.Err() != nil {
 		return
 	}
@@ -204,21 +206,10 @@ func (c *canary) ask(ctx context.Context, t *target, old bool) {
 	}
 }
 
-// get asks a node for a path with a key. The error holds no key.
-func (t *target) get(ctx context.Context, path, key string) (status int, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.address+path, nil)
-	if err != nil {
-		return 0, errors.New("its address and the path make no URL")
-	}
-	r.Header.Set("Authorization", "Bearer "+key)
-	r.Header.Set("User-Agent", "latchkey-canary/"+version())
-	answer, err := t.client.Do(r)
-	if err != nil {
-		return 0, fmt.Errorf("no answer: %w", err)
-	}
-	defer answer.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))
-	return answer.StatusCode, nil
+// drain reads a body so that its connection can be used again.
+func drain(body io.ReadCloser) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, 1<<20))
+	_ = body.Close()
 }
 
 // A canaryResult is what was seen.
@@ -296,9 +287,14 @@ func (r *canaryResult) verdict() error {
 		return errors.New("no node gave an answer")
 	}
 	for _, n := range r.nodes {
-		if n.Verifies == n.Unavailable+n.Unreachable {
-			return fmt.Errorf("node %s gave no answer: what it would have said was not seen", n.Node)
+		if n.Verifies > n.Unavailable+n.Unreachable {
+			continue
 		}
+		err := fmt.Errorf("node %s gave no answer: what it would have said was not seen", n.Node)
+		if u, bad := url.Parse(n.Address); bad == nil && isLoopback(u.Hostname()) && n.Unreachable == n.Verifies {
+			err = fmt.Errorf("%w (it advertises a loopback address: if it runs on another machine, %s)", err, shareAddress)
+		}
+		return err
 	}
 	return nil
 }

@@ -168,6 +168,12 @@ func (s *session) remark(format string, args ...any) {
 	}
 }
 
+// warn is a remark that is made with --json too: there, the answer has no place
+// for it.
+func (s *session) warn(format string, args ...any) {
+	fmt.Fprintf(s.stderr, format+"\n", args...)
+}
+
 // settled tells who follows a change, and is an error if somebody may not yet.
 func (s *session) settled(change admin.Settlement) error {
 	switch {
