@@ -29,6 +29,10 @@ type Registration struct {
 	Renewals int64     // how often it was renewed
 	Renewal  string    // random, another at each renewal: where it stays the same, the node does not renew
 	Renewed  time.Time // when last, by the database's clock; for people: nothing is decided by it
+
+	// Age is how long ago that was when the registration was read, by the same
+	// clock; for people, too. Only [LeaseStore.Registrations] sets it.
+	Age time.Duration
 }
 
 // A Position is a point in a database's history: a revision, and the change

@@ -69,8 +69,9 @@ func (s *Store) Registrations(ctx context.Context, has ...latchkey.Position) ([]
 	var list []latchkey.Registration
 	queries := []query{
 		{sql: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`},
-		{sql: `SELECT id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed
-			FROM registrations ORDER BY node COLLATE "C", id`,
+		{sql: `SELECT id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed,
+			greatest(0, coalesce($1, latchkey_now()) - renewed) FROM registrations ORDER BY node COLLATE "C", id`,
+			args: []any{s.now()},
 			read: func(answers pgx.BatchResults) error {
 				rows, err := answers.Query()
 				if err == nil {
@@ -95,9 +96,10 @@ func (s *Store) Registrations(ctx context.Context, has ...latchkey.Position) ([]
 }
 
 func scanRegistration(row pgx.CollectableRow) (r latchkey.Registration, err error) {
-	var lease, stale, renewed int64
-	err = row.Scan(&r.ID, &r.Node, &r.Address, &r.Version, &lease, &stale, &r.Applied, &r.Renewals, &r.Renewal, &renewed)
+	var lease, stale, renewed, age int64
+	err = row.Scan(&r.ID, &r.Node, &r.Address, &r.Version, &lease, &stale, &r.Applied, &r.Renewals, &r.Renewal, &renewed, &age)
 	r.Lease, r.StaleOK, r.Renewed = time.Duration(lease), time.Duration(stale), fromMicros(renewed)
+	r.Age = time.Duration(age) * time.Microsecond
 	return r, err
 }
 

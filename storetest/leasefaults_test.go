@@ -197,6 +197,12 @@ var leaseFaults = []leaseFault{
 		}
 		return list
 	})},
+	{"the age of a registration stands still", "Age", listing(func(list []latchkey.Registration) []latchkey.Registration {
+		for i := range list {
+			list[i].Age = 0
+		}
+		return list
+	})},
 	{"to remove what is not there is an error", "Deregister", func(good storetest.Cluster) storetest.Cluster {
 		return &patchedLeases{Cluster: good, deregister: func(ctx context.Context, id string) error {
 			list, err := good.Registrations(ctx)

@@ -41,6 +41,7 @@ var leaseExams = []struct {
 	{"AcceptHistory", examAcceptHistory},
 	{"Listen", examListen},
 	{"RenewIsOneSnapshot", examRenewSnapshot},
+	{"Age", examAge},
 	{"RenewConcurrently", examRenewConcurrently},
 	{"EndedContextRenewsNothing", examRenewEnded},
 }
@@ -97,6 +98,9 @@ func (x *leaseExam) registrations(s Cluster, has ...latchkey.Position) []latchke
 	x.Helper()
 	list, err := s.Registrations(x.Context(), has...)
 	x.must("read registrations", err)
+	for i := range list {
+		list[i].Age = 0 // it differs each time: see examAge
+	}
 	return list
 }
 
@@ -178,6 +182,29 @@ func examDeregister(x *leaseExam) {
 	equal(x.exam, "Deregister removes a registration, and no other", x.registrations(x.two), []latchkey.Registration{other})
 	_, err := x.one.Renew(x.Context(), latchkey.Renewal{ID: r.ID})
 	x.rule(errors.Is(err, latchkey.ErrNotRegistered), "what was removed cannot be renewed: %v", err)
+}
+
+// examAge goes by differences: the store's clock need not be this process's.
+func examAge(x *leaseExam) {
+	age := func(s Cluster, id string) time.Duration {
+		list, err := s.Registrations(x.Context())
+		x.must("read registrations", err)
+		i := slices.IndexFunc(list, func(r latchkey.Registration) bool { return r.ID == id })
+		return list[i].Age
+	}
+	const tick = time.Millisecond // clocks may be adjusted a little
+	began := time.Now()
+	r := x.register(x.one, "alpha")
+	first := age(x.two, r.ID)
+	x.rule(first >= 0 && first <= time.Since(began)+tick, "Age counts from the registration: %v", first)
+	read := time.Now()
+	time.Sleep(30 * time.Millisecond)
+	least := time.Since(read)
+	x.rule(age(x.one, r.ID) >= first+least-tick, "Age is how long ago it was when it is read")
+	renewed := time.Now()
+	x.renew(x.two, latchkey.Renewal{ID: r.ID})
+	second := age(x.one, r.ID)
+	x.rule(second >= 0 && second <= time.Since(renewed)+tick, "Age counts from the last renewal: %v", second)
 }
 
 func examRenew(x *leaseExam) {

@@ -146,6 +146,7 @@ func (m *memoryCluster) Registrations(ctx context.Context, has ...latchkey.Posit
 		return nil, err
 	}
 	for _, g := range m.registrations {
+		g.Age = time.Since(g.Renewed)
 		list = append(list, g)
 	}
 	slices.SortFunc(list, func(a, b latchkey.Registration) int {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"time"
 
 	"latchkey"
 	"latchkey/admin"
@@ -45,7 +44,7 @@ func (n *node) nodes(ctx context.Context) ([]admin.Node, error) {
 			nodes, seen = append(nodes, n.self(mine)), true
 			continue
 		}
-		nodes = append(nodes, nodeOf(g, time.Now()))
+		nodes = append(nodes, nodeOf(g))
 	}
 	if !seen && n.stop != nil {
 		nodes = append(nodes, n.self(mine)) // cut off, or its registration is just being made
@@ -79,9 +78,9 @@ func (n *node) self(s replica.Status) admin.Node {
 	return a
 }
 
-// nodeOf is another node, as far as it can be seen. The times are by two clocks:
-// for people they are good enough, and nothing is decided by them.
-func nodeOf(g latchkey.Registration, now time.Time) admin.Node {
+// nodeOf is another node, as far as it can be seen. All times are by the
+// database's clock: this process's may be off by more than a lease.
+func nodeOf(g latchkey.Registration) admin.Node {
 	a := admin.Node{
 		Name: g.Node, Address: g.Address, Version: g.Version, Revision: int64(g.Applied),
 		LeaseMS: g.Lease.Milliseconds(), StaleOKMS: g.StaleOK.Milliseconds(), State: admin.NodeStarting,
@@ -90,13 +89,12 @@ func nodeOf(g latchkey.Registration, now time.Time) admin.Node {
 		return a
 	}
 	renewed := g.Renewed.UTC()
-	age := max(0, now.Sub(renewed))
 	a.Renewed = &renewed
-	a.RemainingMS = max(0, g.Lease-age).Milliseconds()
+	a.RemainingMS = max(0, g.Lease-g.Age).Milliseconds()
 	switch {
-	case age < g.Lease:
+	case g.Age < g.Lease:
 		a.State = admin.NodeAnswering
-	case age < g.Lease+g.StaleOK:
+	case g.Age < g.Lease+g.StaleOK:
 		a.State = admin.NodeStale
 	default:
 		a.State = admin.NodeSilent
