@@ -83,7 +83,7 @@ type node struct {
 
 // openNode opens everything: keyset, store, memory, journal. A server's node has
 // joined its cluster when it returns, and ends of overlaps that came due while
-// nobody ran are applied. The lock of the data directory is the node's from then
+// nobody ran are applied, if they could be. The lock of the data directory is the node's from then
 // on, and is given free if there is an error.
 func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err error) {
 	n := &node{lock: lock}
@@ -122,24 +122,40 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 		n.records = journal.Reader{Store: n.store, HandIns: n.leases}
 		return n, nil
 	}
-	if err := n.join(ctx, !c.Command); err != nil {
+	if err := n.join(ctx, &c); err != nil {
 		return nil, err
 	}
 	return n, n.openJournal(ctx, &c)
 }
 
 // join loads the credentials and takes the node's place among the others.
-func (n *node) join(ctx context.Context, serve bool) error {
+func (n *node) join(ctx context.Context, c *nodeConfig) error {
 	if err := n.replica.Join(ctx); err != nil {
 		return fmt.Errorf("load the credentials: %w", err)
 	}
-	if serve {
+	if !c.Command {
 		// It goes on when the listeners have ended, until Close: the last verdicts need a lease.
 		var run context.Context
 		run, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 		n.running.Go(func() { n.replica.Run(run) })
 	}
-	return n.keyring.EndOverlaps(ctx)
+	return n.endDue(ctx, c.Logger)
+}
+
+// endDue ends overlaps that came due while nobody ran. Where one process owns the
+// data, nothing is served before. On a database that is shared it is tried again
+// as soon as the node serves, and not at all while nobody can say which history
+// is the right one: a node that was started then would write to it.
+func (n *node) endDue(ctx context.Context, logger *slog.Logger) error {
+	if n.leases != nil && n.replica.Status().Alarm != nil {
+		return nil
+	}
+	err := n.keyring.EndOverlaps(ctx)
+	if err == nil || n.leases == nil || ctx.Err() != nil {
+		return err
+	}
+	logger.Error("overlaps that are over were not ended; it is tried again", "error", err)
+	return nil
 }
 
 func (n *node) openJournal(ctx context.Context, c *nodeConfig) (err error) {

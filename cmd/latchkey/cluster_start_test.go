@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// oneAddress holds that the canary does not ask one node twice, and certify two.
+func oneAddress(t *testing.T, f *cluster) {
+	first := f.start(t, "first")
+	refused := func(rule string, says ...string) {
+		t.Helper()
+		out, said, code := f.latchkey(t, "first", "canary", "--rolls", "1")
+		if code != exitFailed || out != "" {
+			t.Errorf("%s: exit code %d, %q", rule, code, out)
+		}
+		for _, part := range append(says, "--advertise") {
+			if !strings.Contains(said, part) {
+				t.Errorf("%s: the canary says %q, must say %q", rule, said, part)
+			}
+		}
+		if all, err := f.api("first").Teams(t.Context()); err != nil || len(all.Teams) != 1 {
+			t.Errorf("%s: there are the teams %+v (%v)", rule, all.Teams, err)
+		}
+	}
+	second := f.start(t, "second", "--advertise", first.url)
+	refused("two nodes that advertise one address", "the nodes first and second advertise the same address, "+first.url)
+	_ = second.Process.Signal(os.Interrupt)
+	<-second.ended
+	// Another spelling of loopback is not seen in the address, but in who answers.
+	elsewhere := strings.Replace(first.url, "127.0.0.1", "localhost", 1)
+	f.start(t, "third", "--advertise", elsewhere)
+	refused("a node at whose address another answers", "node third advertises "+elsewhere+", but node first answers there")
+}
+
+// startedInAlarm holds that a node which is started while nobody can say which
+// history is the right one changes nothing in it.
+func startedInAlarm(t *testing.T, f *cluster) {
+	const overlap = 5 * time.Second
+	p := f.start(t, "first", "--lease", "300ms")
+	rolled, _, err := f.api("first").RollKey(t.Context(), firstTeam, overlap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.kill()
+	f.server.Exec(t, f.database[strings.LastIndexByte(f.database, '/')+1:], loseLastChange)
+	time.Sleep(time.Until(rolled.RolledAt.Add(overlap + 100*time.Millisecond)))
+	f.start(t, "first", "--lease", "300ms")
+	if alarm := f.nodes(t, "first")["first"].Alarm; alarm == "" {
+		t.Fatal("the node does not see that the history is another")
+	}
+	if key, err := f.api("first").Key(t.Context(), firstTeam); err != nil || key.OldKeyUntil == nil {
+		t.Errorf("a node in alarm has ended the overlap (%v)", err)
+	}
+	f.must(t, "nowhere", "database", "accept", "--yes")
+	waitFor(t, "the end of the overlap, once the history is accepted", func() bool {
+		key, err := f.api("first").Key(t.Context(), firstTeam)
+		return err == nil && key.OldKeyUntil == nil
+	})
+}
