@@ -1,11 +1,46 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
 )
+
+// oneName holds that a node stops when a living one has its name, that the other
+// one does not notice, and that a node which was killed starts again at once.
+func oneName(t *testing.T, f *cluster) {
+	const lease = time.Second
+	first := f.start(t, "first", "--lease", lease.String())
+	key := "Bearer " + f.key(t, "first")
+	twin := startServer(t, f.data("twin"), "--node", "first", "--keyset", f.keyset, "--console=", "--lease", lease.String())
+	select {
+	case <-twin.ended:
+	case <-time.After(patience):
+		t.Fatalf("a second node of one name goes on: %s", twin.output)
+	}
+	if twin.ProcessState.ExitCode() != exitFailed || !strings.Contains(twin.output.String(), "latchkey: another node, at "+first.url+", has this node's name, first: give each its own with --node") {
+		t.Errorf("a second node of one name ends with %d: %s", twin.ProcessState.ExitCode(), twin.output)
+	}
+	if got := first.status(t, key); got != http.StatusOK {
+		t.Errorf("the first node answers %d after that", got)
+	}
+
+	first.kill()
+	again := f.start(t, "first", "--lease", lease.String())
+	if n := f.nodes(t, "first")["first"]; n.Address == "" {
+		t.Errorf("a node that was started again is not registered: %+v", n)
+	}
+	if got := again.status(t, key); got != http.StatusOK {
+		t.Errorf("a node that was started again answers %d", got)
+	}
+	select {
+	case <-again.ended:
+		t.Errorf("a node that was killed and started again ends: %s", again.output)
+	case <-time.After(3 * lease):
+	}
+}
 
 // oneAddress holds that the canary does not ask one node twice, and certify two.
 func oneAddress(t *testing.T, f *cluster) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -141,7 +142,14 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 
 	var background sync.WaitGroup
 	background.Go(func() { s.keepHouse(ctx) })
-	failed := make(chan error, 4)
+	failed := make(chan error, 5)
+	if s.node.leases != nil {
+		background.Go(func() {
+			if err := s.node.lookForNamesake(ctx); err != nil {
+				failed <- err
+			}
+		})
+	}
 	go func() { failed <- s.serveAPI() }()
 	go func() { failed <- s.admin.Serve(s.sockets.command) }()
 	if s.console != nil {
@@ -164,7 +172,10 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 			os.Exit(1)
 		}()
 	case err = <-failed:
-		err = fmt.Errorf("serve: %w", err)
+		var twin *namesakeError
+		if !errors.As(err, &twin) {
+			err = fmt.Errorf("serve: %w", err)
+		}
 	}
 	s.ops.stopping()
 	s.shutdown(drain)
