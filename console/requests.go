@@ -46,11 +46,11 @@ type choice struct {
 
 // A requestRow is one request in a list.
 type requestRow struct {
-	ID, Path, Method, From, Took, Team string
-	Status                             int
-	Outcome                            latchkey.Outcome
-	Reason                             latchkey.Reason
-	When                               moment
+	ID, Asked, From, Took, Team string
+	Status                      int
+	Outcome                     latchkey.Outcome
+	Reason                      latchkey.Reason
+	When                        moment
 }
 
 var sinceTimes = map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour}
@@ -117,7 +117,7 @@ func (v *visit) list(p *requestsPage, query latchkey.RecordQuery, teams map[stri
 	for i := range records {
 		r := &records[i]
 		p.Rows = append(p.Rows, requestRow{
-			ID: r.RequestID, Path: cut(100, r.Path), Method: cut(12, r.Method), From: cut(45, r.ClientIP),
+			ID: r.RequestID, Asked: askedWords(r, 100), From: cut(45, r.ClientIP),
 			Took: microseconds(r.DurationUS), Team: teamName(teams, r.TeamID), Status: r.Status, Outcome: r.Outcome,
 			Reason: r.Reason, When: v.moment(r.Time),
 		})
@@ -172,9 +172,10 @@ func teamName(names map[string]string, id string) string {
 type requestPage struct {
 	latchkey.Record
 	When       moment
-	ShownPath  string
+	Asked      string // the method and the path
 	ShownAgent string
 	How        string
+	Credential string // its ID
 	Took       string
 	Received   string
 	Sent       string
@@ -224,15 +225,15 @@ func (v *visit) request() (answer, error) {
 	}
 	what, mend := r.Reason.Words()
 	p := requestPage{
-		Record: r, When: v.moment(r.Time), ShownPath: cut(2000, r.Path), ShownAgent: cut(1000, r.UserAgent),
-		How: methodWords(r.Auth), Took: microseconds(r.DurationUS), Received: count(r.BytesIn, "byte"), Sent: count(r.BytesOut, "byte"),
+		Record: r, When: v.moment(r.Time), Asked: askedWords(&r, 2000), ShownAgent: cut(1000, r.UserAgent),
+		How: methodWords(r.Auth), Credential: credentialWords(&r), Took: microseconds(r.DurationUS), Received: count(r.BytesIn, "byte"), Sent: count(r.BytesOut, "byte"),
 		Team: teamName(teams, r.TeamID), Support: support, Verdict: verdictWords(&r),
 	}
 	switch {
 	case r.Diagnosis != "": // it says how to mend it, too
 		p.What = cut(1000, r.Diagnosis)
 	case r.Outcome != latchkey.OutcomeAccepted || r.Reason != latchkey.ReasonOK:
-		p.What, p.Mend = what, mend
+		p.What, p.Mend = cmp.Or(failureWords(r.Reason), what), mend
 	}
 	return answer{page: "request", title: "Request", data: p}, nil
 }
@@ -282,16 +283,4 @@ func handInWords(e *latchkey.NotHandedInError) string {
 		nodes = append(nodes, fmt.Sprintf("%s (nothing since %s)", cut(100, h.Node), h.Until.UTC().Format("2006-01-02 15:04:05 UTC")))
 	}
 	return "These nodes have not handed in their records: " + strings.Join(nodes, ", ") + "."
-}
-
-func verdictWords(r *latchkey.Record) string {
-	switch r.Outcome {
-	case latchkey.OutcomeAccepted:
-		return "The credential held, and the request went through."
-	case latchkey.OutcomeDenied:
-		return "The request was refused at the door."
-	case latchkey.OutcomeUnavailable:
-		return "The node could not tell whether the credential holds."
-	}
-	return "The credential held, but what stands behind the door failed."
 }

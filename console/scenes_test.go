@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func (h *house) furnish() (requestID string) {
 			records = append(records, someRecord(random, team, view.KeyID, at))
 		}
 	}
-	check(h.t, h.store.AppendRecords(ctx, records))
+	check(h.t, h.store.AppendRecords(ctx, append(records, unreadable(unreadableID, time.Now()))))
 	for i := range records {
 		if records[i].Outcome == latchkey.OutcomeDenied {
 			return records[i].RequestID
@@ -55,14 +56,19 @@ func (h *house) furnish() (requestID string) {
 	return ""
 }
 
-func someRecord(random *rand.Rand, team, key string, at time.Time) latchkey.Record {
+// idAt is a request ID of a time.
+func idAt(at time.Time) string {
 	id := uuid.Must(uuid.NewV7())
 	ms := at.UnixMilli()
 	for i := range 6 {
 		id[i] = byte(ms >> (40 - 8*i))
 	}
+	return id.String()
+}
+
+func someRecord(random *rand.Rand, team, key string, at time.Time) latchkey.Record {
 	r := latchkey.Record{
-		RequestID: id.String(), Time: at, Node: "node-1", TeamID: team, CredentialID: key, Auth: latchkey.MethodBearer,
+		RequestID: idAt(at), Time: at, Node: "node-1", TeamID: team, CredentialID: key, Auth: latchkey.MethodBearer,
 		Outcome: latchkey.OutcomeAccepted, Reason: latchkey.ReasonOK, Method: "GET", Host: "api.example.com", Path: "/v1/contacts",
 		Status: 200, BytesOut: 4210, DurationUS: int64(800 + random.IntN(9000)), ClientIP: "203.0.113.24", UserAgent: "billing-worker/2.4",
 	}
@@ -77,6 +83,18 @@ func someRecord(random *rand.Rand, team, key string, at time.Time) latchkey.Reco
 		r.Method, r.Path, r.Status = "POST", "/v1/contact", 201
 	}
 	return r
+}
+
+// unreadableID is the request that furnish leaves which was no HTTP.
+const unreadableID = "0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e47"
+
+// unreadable is the record of what could not be read as HTTP.
+func unreadable(id string, at time.Time) latchkey.Record {
+	return latchkey.Record{
+		RequestID: id, Time: at, Node: "node-1", Outcome: latchkey.OutcomeError, Reason: latchkey.Reason(latchkey.CodeInvalidRequest),
+		Diagnosis: "The request could not be read as HTTP/1, and was answered before its credential was looked at.",
+		Status:    http.StatusBadRequest, ClientIP: "203.0.113.24",
+	}
 }
 
 // scenes are all the pages, as the visitor with the role sees them.
@@ -96,6 +114,7 @@ func scenes(h *house, requestID string) []scene {
 		{"member", latchkey.RoleMember, "/settings/integrations"},
 		{"support", latchkey.RoleSupport, "/requests?since=7d"},
 		{"support-request", latchkey.RoleSupport, "/requests/" + requestID},
+		{"support-unreadable", latchkey.RoleSupport, "/requests/" + unreadableID},
 		{"login", "", "/login"},
 		{"setup", "", ""},
 	}

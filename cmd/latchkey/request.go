@@ -48,7 +48,7 @@ func describeRequest(w io.Writer, r latchkey.Record) {
 		[2]string{"Diagnosis", r.Diagnosis},
 		[2]string{"Team", r.TeamID},
 		[2]string{"Credential", credential},
-		[2]string{"Asked for", r.Method + " " + r.Path},
+		[2]string{"Asked for", strings.TrimSpace(r.Method + " " + r.Path)},
 		[2]string{"Host", r.Host},
 		[2]string{"From", r.ClientIP},
 		[2]string{"User agent", r.UserAgent},
@@ -125,7 +125,7 @@ func (c *requestList) Run(s *session) error {
 			var rows [][]string
 			for _, r := range all.Requests {
 				rows = append(rows, []string{at(r.Time), r.RequestID, strconv.Itoa(r.Status), string(r.Outcome),
-					string(r.Reason), r.ClientIP, r.Method + " " + r.Path})
+					string(r.Reason), dash(r.ClientIP), dash(strings.TrimSpace(r.Method + " " + r.Path))})
 			}
 			if len(rows) > 0 {
 				table(w, []string{"TIME", "REQUEST ID", "STATUS", "OUTCOME", "REASON", "FROM", "REQUEST"}, rows)
