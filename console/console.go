@@ -52,6 +52,10 @@ type Console struct {
 	// told the same of another's request and of none. Nil: it is told nothing.
 	Missing func(ctx context.Context, requestID string) error
 
+	// Lacking says, in sentences for support, why records between two moments may
+	// be missing in a list. Nil: nothing is said.
+	Lacking func(ctx context.Context, from, to time.Time) ([]string, error)
+
 	URL    string             // the origin by which browsers reach it, without a path: what links carry
 	APIURL string             // a URL of the API that a caller can try
 	Keep   latchkey.Retention // how long records are kept, and how many

@@ -26,9 +26,10 @@ type requestsPage struct {
 	Filter  filter
 	Choices choices
 	Rows    []requestRow
-	Older   string // the way to the next page
-	Newest  string // the way back to the first
-	Slow    bool   // the search was given up
+	Older   string   // the way to the next page
+	Newest  string   // the way back to the first
+	Slow    bool     // the search was given up
+	Lacking []string // why some may be missing
 	Error   string
 }
 
@@ -122,6 +123,11 @@ func (v *visit) list(p *requestsPage, query latchkey.RecordQuery, teams map[stri
 			Reason: r.Reason, When: v.moment(r.Time),
 		})
 	}
+	from, to := listed(&query, v.now())
+	if p.Older != "" && records[pageRows-1].Time.After(from) {
+		from = records[pageRows-1].Time
+	}
+	p.Lacking = v.lacking(ctx, from, to)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"math/rand/v2"
@@ -132,6 +133,12 @@ func walk(b *browser, h *house, at func(name string, l look)) {
 	id := h.furnish()
 	_, _, err := h.keyring.RenameTeam(b.t.Context(), h.made.Team.ID, "Acme", latchkey.System)
 	check(b.t, err)
+	h.console.Lacking = func(context.Context, time.Time, time.Time) ([]string, error) {
+		return []string{
+			"Some may yet come: node-2.a-machine-with-a-long-name.example.com has handed in nothing since 2026-05-01T12:00:00Z.",
+			"Some may be missing: between 2026-05-01T11:58:00Z and 2026-05-01T11:59:00Z, 1204 records were not kept by node-1.",
+		}, nil
+	}
 	h.addUser("ada@example.com", latchkey.RoleAdmin, h.made.Team.ID)
 	h.addUser("max@example.com", latchkey.RoleMember, h.made.Team.ID)
 	h.addUser("sam@latchkey.example", latchkey.RoleSupport, "")

@@ -83,7 +83,7 @@ func (c *consoleFlags) newConsole(n *node, sockets *sockets, apiURL string, sour
 	s := &consoleServer{ln: ln, logger: logger}
 	s.console = &console.Console{
 		Keyring: n.keyring, Users: n.store, Sessions: n.store, Records: n.records, Usage: n.journal, Source: source, Tallies: n.store,
-		URL: c.origin(ln.Addr(), sockets.tls != nil), APIURL: apiURL, Keep: keep, Missing: n.journal.Missing, Logger: logger,
+		URL: c.origin(ln.Addr(), sockets.tls != nil), APIURL: apiURL, Keep: keep, Missing: n.journal.Missing, Lacking: n.lacking, Logger: logger,
 	}
 	handler, err := s.console.Handler()
 	if err != nil {
