@@ -43,8 +43,8 @@ func (c *requestExport) Run(s *session) error {
 		filter.Until = &now
 	}
 	bar := &progress{from: filter.Since, until: *filter.Until}
-	if f, is := s.stderr.(*os.File); is && term.IsTerminal(int(f.Fd())) {
-		bar.w = f
+	if isTerminal(s.stderr) && !isTerminal(s.stdout) { // where records are shown, the bar would be drawn over them
+		bar.w = s.stderr
 	}
 	out := bufio.NewWriterSize(s.stdout, 64<<10)
 	var missing []string
@@ -73,14 +73,19 @@ func (c *requestExport) Run(s *session) error {
 			}
 		}
 	})
-	bar.done()
-	for _, why := range missing {
-		s.remark("%s", why)
-	}
 	if flushErr := out.Flush(); err == nil && flushErr != nil {
 		err = fmt.Errorf("write the export: %w", flushErr)
 	}
+	bar.done()
+	for _, why := range missing {
+		s.warn("%s", why)
+	}
 	return err
+}
+
+func isTerminal(w io.Writer) bool {
+	f, is := w.(*os.File)
+	return is && term.IsTerminal(int(f.Fd()))
 }
 
 // writeLine writes a record as one line. What a terminal could take for a

@@ -58,16 +58,22 @@ func TestListsSayWhatIsMissing(t *testing.T) {
 			if name == "export" && c.limit == 1 {
 				continue
 			}
-			var stdout, stderr bytes.Buffer
-			s := &session{globals: &globals{Data: dir}, stdout: &stdout, stderr: &stderr}
-			if err := command.Run(s); err != nil {
-				t.Fatalf("%s, %s: %v", name, c.what, err)
-			}
-			if said := strings.Contains(stderr.String(), "1204 records were not kept on node-1"); said != c.gap {
-				t.Errorf("%s, %s: that records are missing is said: %t, must be %t: %q", name, c.what, said, c.gap, stderr.String())
-			}
-			if strings.Contains(stdout.String(), "1204") {
-				t.Errorf("%s, %s: standard output holds what was asked for, and nothing else", name, c.what)
+			for _, asJSON := range []bool{false, true} {
+				var stdout, stderr bytes.Buffer
+				s := &session{globals: &globals{Data: dir, JSON: asJSON}, stdout: &stdout, stderr: &stderr}
+				if err := command.Run(s); err != nil {
+					t.Fatalf("%s, %s: %v", name, c.what, err)
+				}
+				saying, silent := &stderr, &stdout
+				if name == "list" && asJSON { // the answer has a place for it
+					saying, silent = &stdout, &stderr
+				}
+				if said := strings.Contains(saying.String(), "1204 records were not kept on node-1"); said != c.gap {
+					t.Errorf("%s, %s, as JSON %t: that records are missing is said: %t, must be %t: %q", name, c.what, asJSON, said, c.gap, saying.String())
+				}
+				if strings.Contains(silent.String(), "1204") {
+					t.Errorf("%s, %s, as JSON %t: it is said in the wrong place: %q", name, c.what, asJSON, silent.String())
+				}
 			}
 		}
 	}

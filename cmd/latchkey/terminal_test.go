@@ -5,13 +5,19 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+
+	"latchkey"
 )
 
 // openTerminal returns a pseudo-terminal: our end, and the command's.
@@ -88,5 +94,57 @@ func TestHiddenPrompt(t *testing.T) {
 				t.Error("the output repeats what was typed")
 			}
 		})
+	}
+}
+
+// A writer that hides which file it writes to.
+type pipe struct{ io.Writer }
+
+// TestExportOnATerminal holds that records which are shown are not drawn over,
+// and that the number of records comes after them.
+func TestExportOnATerminal(t *testing.T) {
+	const count = 3
+	data := filepath.Join(t.TempDir(), "data")
+	lock, err := claimDir(t.Context(), data, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNode(t.Context(), lock, nodeConfig{Data: data, Node: "node-1", Create: true, Command: true, By: latchkey.System, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []latchkey.Record
+	for range count {
+		records = append(records, latchkey.Record{RequestID: uuid.Must(uuid.NewV7()).String(), Time: time.Now().Add(-time.Second), Status: 200})
+	}
+	if err := n.store.AppendRecords(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []bool{true, false} {
+		ours, theirs := openTerminal(t)
+		s := &session{globals: &globals{Data: data}, stdout: theirs, stderr: theirs}
+		if !shown {
+			s.stdout = pipe{theirs}
+		}
+		if err := (&requestExport{}).Run(s); err != nil {
+			t.Fatal(err)
+		}
+		if err := theirs.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(ours) // ends with EIO: nobody has the other end any more
+		got := string(text)
+		if lines := strings.Count(got, `"request_id"`); lines != count {
+			t.Errorf("records are shown (%t): %d of %d are there", shown, lines, count)
+		}
+		if shown && strings.Contains(got, "\x1b[K") {
+			t.Errorf("where records are shown there is a bar: %q", got)
+		}
+		if !shown && !strings.HasSuffix(got, "3 records\r\n") {
+			t.Errorf("the number of records does not come last: %q", got)
+		}
 	}
 }
