@@ -284,6 +284,18 @@ func (k *Keyring) CreateSecret(ctx context.Context, team string, by Actor) (id s
 	return id, key, s, err
 }
 
+// CreateSecretAs is [Keyring.CreateSecret] with an ID that the caller chose, so
+// that what is asked for twice, through two nodes, is made once: an ID that is or
+// was in use is [ErrConflict].
+func (k *Keyring) CreateSecretAs(ctx context.Context, team, id string, by Actor) (key Secret, s Settlement, err error) {
+	_, key = NewAPISecret()
+	if err := ValidAPISecret(id, key.Reveal()); err != nil {
+		return Secret{}, Settlement{}, err
+	}
+	s, err = k.addSecret(ctx, team, id, key, ActionSecretCreate, by)
+	return key, s, err
+}
+
 // ImportSecret gives a team an API secret that was made elsewhere. An ID that
 // is or was in use is [ErrConflict].
 func (k *Keyring) ImportSecret(ctx context.Context, team, id string, key Secret, by Actor) (Settlement, error) {

@@ -243,6 +243,20 @@ func TestSecrets(t *testing.T) {
 	if _, _, err := r.RevokeSecret(ctx, r.first.SecretID, tester); !errors.Is(err, latchkey.ErrConflict) {
 		t.Errorf("revoked twice: %v, must be ErrConflict", err)
 	}
+	for _, taken := range []string{id, r.first.SecretID} { // alive, and dead
+		if _, _, err := r.CreateSecretAs(ctx, "first", taken, tester); !errors.Is(err, latchkey.ErrConflict) {
+			t.Errorf("a secret under an ID that is or was in use: %v, must be ErrConflict", err)
+		}
+	}
+	var invalid *latchkey.InvalidError
+	if _, _, err := r.CreateSecretAs(ctx, "first", "a|b", tester); !errors.As(err, &invalid) {
+		t.Errorf("a secret under an ID that is none: %v", err)
+	}
+	third, _, err := r.CreateSecretAs(ctx, "first", "chosen", tester)
+	must(t, err)
+	r.want(t, "a secret under a chosen ID signs", sign("chosen", third.Reveal()), latchkey.ReasonOK)
+	_, _, err = r.RevokeSecret(ctx, "chosen", tester)
+	must(t, err)
 	if _, _, err := r.RevokeSecret(ctx, "none", tester); !errors.Is(err, latchkey.ErrNotFound) {
 		t.Errorf("an unknown secret is revoked: %v, must be ErrNotFound", err)
 	}

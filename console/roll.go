@@ -1,11 +1,15 @@
 package console
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"latchkey"
 )
@@ -124,11 +128,17 @@ func (v *visit) changed(words string) (answer, error) {
 
 // createSecret makes another API secret, once for each form.
 func (v *visit) createSecret() (answer, error) {
-	team := v.holding.Team.ID
+	team, id := v.holding.Team.ID, v.intendedSecret()
 	result, err := v.deeds.once(v.ctx(), v.deedKey("secret"), v.now(), func() (deed, error) {
-		id, value, s, err := v.Keyring.CreateSecret(v.ctx(), team, v.actor())
+		value, s, err := v.Keyring.CreateSecretAs(v.ctx(), team, id, v.actor())
+		if errors.Is(err, latchkey.ErrConflict) {
+			return v.madeBefore(id, err)
+		}
 		return deed{id: id, settlement: s, value: value}, err
 	})
+	if errors.Is(err, errRevokedSince) {
+		return v.changed("The API secret that this form made was revoked since.")
+	}
 	if errors.Is(err, latchkey.ErrConflict) {
 		return v.changed("Your team has as many API secrets as it may have. Revoke one first.")
 	}
@@ -142,6 +152,44 @@ func (v *visit) createSecret() (answer, error) {
 	}
 	p := donePage{What: "API secret", ID: result.id, Value: result.value.Reveal(), Settlement: settled(result.settlement)}
 	return answer{page: "done", title: "A new API secret", data: p}, nil
+}
+
+// intendedSecret is the ID of the API secret that a form makes: the same form,
+// sent again through any node, names the same.
+func (v *visit) intendedSecret() string {
+	intent := v.field("intent")
+	if intent == "" {
+		id, _ := latchkey.NewAPISecret()
+		return id
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{"API secret", v.holding.Team.ID, v.user.ID, intent}, "\x00")))
+	id := uuid.UUID(sum[:16])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // it looks as all do: RFC 9562, version 4
+	return id.String()
+}
+
+// errRevokedSince: what a form made is dead.
+var errRevokedSince = errors.New("what this form made was revoked since")
+
+// madeBefore returns what became of a form that another node was sent before, or
+// this one long ago. The value is shown again, and where it is followed by now.
+func (v *visit) madeBefore(id string, conflict error) (deed, error) {
+	c, err := v.Keyring.Store.Credential(v.ctx(), id)
+	switch {
+	case errors.Is(err, latchkey.ErrNotFound):
+		return deed{}, conflict // it was not the ID that was taken
+	case err != nil:
+		return deed{}, err
+	case !c.Live():
+		return deed{}, errRevokedSince
+	}
+	began := time.Now()
+	s, err := v.Keyring.Replica.Settle(v.ctx(), latchkey.Position{})
+	s.Took = time.Since(began)
+	if err != nil {
+		return deed{}, fmt.Errorf("the API secret is made, but not every node is known to follow it: %w: %w", latchkey.ErrOutcomeUnknown, err)
+	}
+	return deed{id: id, settlement: s}, nil
 }
 
 // An endPage shows who would break if a credential ended, and asks.

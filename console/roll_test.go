@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey"
 )
 
@@ -179,6 +181,43 @@ func TestSecondSecret(t *testing.T) {
 	}
 	if w := a.post("/settings/integrations/revoke", "id", h.made.SecretID); w.Code != http.StatusNotFound {
 		t.Errorf("revoke again: %d", w.Code)
+	}
+}
+
+// TestOneFormThroughTwoNodes: a form that is sent to two nodes makes one secret,
+// whichever of them is asked first, and none once that is revoked.
+func TestOneFormThroughTwoNodes(t *testing.T) {
+	h := newHouse(t)
+	a := h.admin()
+	intent := attribute(t, text(a.get("/settings/integrations")), "intent")
+	first := text(a.post("/settings/integrations/secrets", "intent", intent))
+	other, err := h.console.Handler() // it remembers none of the first one's forms
+	check(t, err)
+	h.site = other.(*site)
+	again := a.post("/settings/integrations/secrets", "intent", intent)
+	if page := text(again); again.Code != http.StatusOK || shownKey(first) == "" || shownKey(page) != shownKey(first) || !strings.Contains(page, "node-1") {
+		t.Errorf("the same form on another node: %d, it shows the same: %t", again.Code, shownKey(page) == shownKey(first))
+	}
+	holding, err := h.store.Holding(t.Context(), h.made.Team.ID)
+	check(t, err)
+	if n := len(holding.Secrets()); n != 2 {
+		t.Fatalf("there are %d secrets, must be the first and one more", n)
+	}
+	made := holding.Secrets()[1].ID
+	if id, err := uuid.Parse(made); err != nil || id.Version() != 4 || id.Variant() != uuid.RFC4122 {
+		t.Errorf("the ID %q is no UUIDv4 (%v)", made, err)
+	}
+	if w := a.post("/settings/integrations/revoke", "id", made); w.Code != http.StatusOK {
+		t.Fatalf("revoke: %d", w.Code)
+	}
+	third, err := h.console.Handler()
+	check(t, err)
+	h.site = third.(*site)
+	if w := a.post("/settings/integrations/secrets", "intent", intent); w.Code != http.StatusConflict || !strings.Contains(text(w), "revoked since") {
+		t.Errorf("the same form, once its secret is revoked: %d, %s", w.Code, text(w))
+	}
+	if w := a.post("/settings/integrations/secrets", "intent", "another"); w.Code != http.StatusOK {
+		t.Errorf("another form: %d", w.Code)
 	}
 }
 
