@@ -18,16 +18,30 @@ type database struct {
 // database is the one that the flags name.
 func (g *globals) database() database { return database{URL: g.Database, Insecure: g.InsecureDatabase} }
 
-// String names it without user or password.
+// String names it without user or password: each of its hosts, where a standby
+// may take over.
 func (d database) String() string {
 	u, err := url.Parse(d.URL)
 	if err != nil || d.URL == "" {
 		return ""
 	}
-	host := cmp.Or(u.Query().Get("host"), u.Hostname(), "localhost")
-	port := cmp.Or(u.Query().Get("port"), u.Port(), "5432")
+	var hosts, ports []string
+	for _, host := range strings.Split(u.Host, ",") {
+		one := url.URL{Host: host}
+		hosts, ports = append(hosts, one.Hostname()), append(ports, one.Port())
+	}
+	if named := u.Query().Get("host"); named != "" {
+		hosts = strings.Split(named, ",")
+	}
+	if named := u.Query().Get("port"); named != "" {
+		ports = strings.Split(named, ",")
+	}
+	for i, host := range hosts {
+		port := ports[min(i, len(ports)-1)]
+		hosts[i] = net.JoinHostPort(cmp.Or(host, "localhost"), cmp.Or(port, "5432"))
+	}
 	name := cmp.Or(u.Query().Get("dbname"), strings.Trim(u.Path, "/"), "of its user")
-	return net.JoinHostPort(host, port) + "/" + name
+	return strings.Join(hosts, ",") + "/" + name
 }
 
 // checkDatabase refuses what is no URL, and a password that others can read in

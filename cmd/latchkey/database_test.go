@@ -17,9 +17,13 @@ func TestDatabaseIsNamed(t *testing.T) {
 		"":                                   "",
 		"postgres://db.example.com/x":        "db.example.com:5432/x",
 		"postgresql://me:hushhush@db:6432/x": "db:6432/x",
-		"postgres://me@[::1]:1/x?password=hushhush": "[::1]:1/x",
-		"postgres:///x?host=/run/postgresql&user=a": "/run/postgresql:5432/x",
-		"postgres://": "localhost:5432/of its user",
+		"postgres://me@[::1]:1/x?password=hushhush":            "[::1]:1/x",
+		"postgres:///x?host=/run/postgresql&user=a":            "/run/postgresql:5432/x",
+		"postgres://me:hushhush@127.0.0.1:1,127.0.0.1:41951/x": "127.0.0.1:1,127.0.0.1:41951/x",
+		"postgres://a,b:6432/x":                                "a:5432,b:6432/x",
+		"postgres:///x?host=/run/a,/run/b&port=1,2":            "/run/a:1,/run/b:2/x",
+		"postgres:///x?host=a,b&port=6432":                     "a:6432,b:6432/x",
+		"postgres://":                                          "localhost:5432/of its user",
 	} {
 		if got := (database{URL: url}).String(); got != want {
 			t.Errorf("%s is called %q, must be %q", strings.ReplaceAll(url, "hushhush", "…"), got, want)
