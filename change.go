@@ -375,8 +375,8 @@ func (k *Keyring) edit(ctx context.Context, team string, edit func(now time.Time
 }
 
 func (k *Keyring) observe(action Action, s Settlement, err error) {
-	if err == nil && k.Observe != nil {
-		k.Observe(action, s)
+	if k.Observe != nil && (err == nil || errors.Is(err, ErrOutcomeUnknown)) {
+		k.Observe(action, s, err)
 	}
 }
 

@@ -81,9 +81,10 @@ type Keyring struct {
 	Leeway     time.Duration    // for iat and nbf in the future; 0 means [DefaultLeeway], below 0 means none
 	Now        func() time.Time // the wall clock; nil means time.Now
 
-	// Observe is told of each change that was settled; it must not block. Nil:
-	// nobody is told.
-	Observe func(Action, Settlement)
+	// Observe is told of each change that was made, or may have been: the error is
+	// then [ErrOutcomeUnknown], and the action may be empty. It must not block.
+	// Nil: nobody is told.
+	Observe func(Action, Settlement, error)
 
 	tokens sync.Pool // of *jwt.Token, so that a verdict allocates nothing
 	decoy  sync.Once

@@ -19,7 +19,19 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests map[verdict]prometheus.Counter // never written once it is made
 	rolls    *prometheus.HistogramVec
+	changes  map[ending]prometheus.Counter // never written once it is made
 }
+
+// An ending is what became of a change of credentials.
+type ending string
+
+// The endings. Of several that fit, the last one counts.
+const (
+	endingConfirmed    ending = "confirmed"     // by each node
+	endingLapsed       ending = "lapsed"        // once the lease of a node was over that was not heard from
+	endingNotConfirmed ending = "not_confirmed" // by a node that may answer after its lease
+	endingUnknown      ending = "unknown"       // nobody can say whether it was made, or who follows it
+)
 
 // A verdict is what a request is counted by.
 type verdict struct {
@@ -66,20 +78,40 @@ func newMetrics(n *node, watch *health) *metrics {
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 	}, []string{"change"})
 	m.rolls.WithLabelValues(string(latchkey.ActionKeyRoll)) // there from the start
+	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "latchkey_changes_total", Help: "Changes of credentials that were sent to the store, by what became of them.",
+	}, []string{"outcome"})
+	m.changes = make(map[ending]prometheus.Counter)
+	for _, e := range []ending{endingConfirmed, endingLapsed, endingNotConfirmed, endingUnknown} {
+		m.changes[e] = changes.WithLabelValues(string(e))
+	}
 	v := readVersion()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "latchkey_build_info", Help: "The program: 1.",
 		ConstLabels: prometheus.Labels{"version": v.Version, "revision": v.Revision, "go": v.Go},
 	})
 	build.Set(1)
-	m.registry.MustRegister(requests, m.rolls, build, &nodeCollector{node: n, watch: watch},
+	m.registry.MustRegister(requests, m.rolls, changes, build, &nodeCollector{node: n, watch: watch},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// observe takes a change that was settled.
-func (m *metrics) observe(action latchkey.Action, s latchkey.Settlement) {
-	m.rolls.WithLabelValues(string(action)).Observe(s.Took.Seconds())
+// observe takes a change that was settled, or whose outcome is not known: that
+// one has no time that it took.
+func (m *metrics) observe(action latchkey.Action, s latchkey.Settlement, err error) {
+	e := endingConfirmed
+	switch {
+	case err != nil:
+		e = endingUnknown
+	case len(s.NotConfirmed) > 0:
+		e = endingNotConfirmed
+	case len(s.Lapsed) > 0:
+		e = endingLapsed
+	}
+	m.changes[e].Inc()
+	if err == nil {
+		m.rolls.WithLabelValues(string(action)).Observe(s.Took.Seconds())
+	}
 }
 
 // count takes a record of a response that has ended. It allocates nothing.

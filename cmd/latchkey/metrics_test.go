@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -66,6 +68,7 @@ func TestMetricNames(t *testing.T) {
 	}
 	want := []string{
 		"latchkey_build_info go revision version",
+		"latchkey_changes_total outcome",
 		"latchkey_database_seconds",
 		"latchkey_database_up",
 		"latchkey_history_alarm",
@@ -183,6 +186,44 @@ func TestRollsAreObserved(t *testing.T) {
 	if !strings.Contains(text, "\nlatchkey_revision 4\n") || !strings.Contains(text, "\nlatchkey_lease_remaining_seconds +Inf\n") {
 		t.Error("revision and lease of a node that owns its data must be 4 and +Inf")
 	}
+}
+
+// TestEndingsAreCounted holds that each change is counted by what became of it,
+// those of which nobody knows among them.
+func TestEndingsAreCounted(t *testing.T) {
+	n, ops := openOps(t)
+	good := n.keyring.Store
+	n.keyring.Store = lostAnswers{good}
+	if _, _, err := n.keyring.RollKey(t.Context(), firstTeam, 0, latchkey.System); !errors.Is(err, latchkey.ErrOutcomeUnknown) {
+		t.Fatal(err)
+	}
+	n.keyring.Store = good
+	if _, _, err := n.keyring.RollKey(t.Context(), firstTeam, 0, latchkey.System); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := n.keyring.RetireKey(t.Context(), firstTeam, latchkey.System); err == nil {
+		t.Fatal("there was nothing to retire")
+	}
+	lapsed, stale := []string{"other"}, []latchkey.Unconfirmed{{Node: "lax", MaxSeconds: 1}}
+	n.keyring.Observe(latchkey.ActionKeyRoll, latchkey.Settlement{Lapsed: lapsed}, nil)
+	n.keyring.Observe(latchkey.ActionKeyRoll, latchkey.Settlement{Lapsed: lapsed, NotConfirmed: stale}, nil)
+	text := ops.scrape(t)
+	for _, outcome := range []string{"confirmed", "lapsed", "not_confirmed", "unknown"} {
+		if !strings.Contains(text, `latchkey_changes_total{outcome="`+outcome+`"} 1`) {
+			t.Errorf("one change is not counted as %s", outcome)
+		}
+	}
+	if !strings.Contains(text, `latchkey_roll_seconds_count{change="key.roll"} 3`) {
+		t.Error("the time of a change that is not known to have ended is observed, or one of the others is not")
+	}
+}
+
+// A lostAnswers store makes changes, and cannot say so.
+type lostAnswers struct{ latchkey.CredentialStore }
+
+func (s lostAnswers) UpdateTeam(ctx context.Context, id string, edit func(time.Time, *latchkey.Holding) error) (latchkey.Holding, latchkey.Change, error) {
+	_, _, err := s.CredentialStore.UpdateTeam(ctx, id, edit)
+	return latchkey.Holding{}, latchkey.Change{}, errors.Join(latchkey.ErrOutcomeUnknown, err)
 }
 
 // TestReady holds what /readyz says in each state but those that need a cluster.
