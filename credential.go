@@ -65,8 +65,9 @@ func (c *Credential) Live() bool { return c.Ended.IsZero() }
 const overlapGrace = time.Second
 
 // Overdue reports whether the credential's overlap should have ended by now. The
-// end is a change in the store; where that cannot be made in time, the wall
-// clock refuses: it may only ever refuse.
+// end is a change in the store, by the store's clock; where that cannot be made
+// in time, the wall clock refuses: it may only ever refuse, and does so early
+// where it is ahead.
 func (c *Credential) Overdue(now time.Time) bool {
 	return !c.Until.IsZero() && now.Sub(c.Until) > overlapGrace
 }
