@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -49,6 +50,9 @@ func (c *canaryCmd) Validate() error {
 	}
 	if !strings.HasPrefix(c.Path, "/") {
 		return usageError("--path must begin with /")
+	}
+	if _, err := url.Parse("http://node" + c.Path); err != nil {
+		return usageError("--path is none that a URL can have")
 	}
 	return nil
 }

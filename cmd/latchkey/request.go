@@ -99,6 +99,10 @@ func (c *requestFilter) check() error {
 	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
 		return usageError("--status must be between 100 and 599")
 	}
+	now := time.Now()
+	if from, to := c.Since.from(now), c.Until.from(now); from != nil && to != nil && !from.Before(*to) {
+		return usageError("--until is not after --since: no time is between them")
+	}
 	switch c.Outcome {
 	case "", latchkey.OutcomeAccepted, latchkey.OutcomeDenied, latchkey.OutcomeUnavailable, latchkey.OutcomeError:
 		return nil

@@ -116,6 +116,9 @@ func (s *session) ping(ctx context.Context, api *admin.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
 	server, err := api.Server(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("there was no answer within %s", pingTime)
+	}
 	if err == nil && s.Database != "" && server.Database != s.database().String() {
 		return &otherStoreError{data: s.Data, works: server.Database, named: s.database().String()}
 	}
