@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"strings"
@@ -68,6 +69,29 @@ func oneAddress(t *testing.T, f *cluster) {
 	elsewhere := strings.Replace(first.url, "127.0.0.1", "localhost", 1)
 	f.start(t, "third", "--advertise", elsewhere)
 	refused("a node at whose address another answers", "node third advertises "+elsewhere+", but node first answers there")
+}
+
+// staleCanary holds that the canary does not blame a node which is cut off from
+// the database and may be stale (--stale-ok), for either of the two keys.
+func staleCanary(t *testing.T, f *cluster) {
+	f.start(t, "first", "--lease", "300ms")
+	w := newWire(t, f.server.Address())
+	far := *f
+	far.database = strings.Replace(f.database, f.server.Address(), w.addr(), 1) + "?sslmode=disable" // the wire reads what passes
+	far.start(t, "lax", "--lease", "300ms", "--stale-ok", "5m")
+	w.set(weather{cutUp: true, cutDown: true})
+	out, said, code := f.latchkey(t, "first", "canary", "--rolls", "2", "--json")
+	var sum canarySummary
+	if err := json.Unmarshal([]byte(out), &sum); err != nil {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, out, said)
+	}
+	// It refuses both keys, since it knows neither: only the new one must be excused.
+	if code != 0 || sum.StaleAccepts+sum.WrongRefusals > 0 || sum.NotConfirmed != 2 || sum.Excused < 2 || len(sum.Nodes) != 2 {
+		t.Errorf("exit code %d: %+v %s", code, sum, said)
+	}
+	if first, lax := sum.Nodes[0], sum.Nodes[1]; !first.Identified || lax.Identified || first.Excused > 0 {
+		t.Errorf("the nodes are %+v: the records of one that is cut off cannot be seen", sum.Nodes)
+	}
 }
 
 // startedInAlarm holds that a node which is started while nobody can say which

@@ -31,6 +31,7 @@ func TestCluster(t *testing.T) {
 	t.Run("another history", func(t *testing.T) { anotherHistory(t, newCluster(t, server)) })
 	t.Run("two nodes of one name", func(t *testing.T) { oneName(t, newCluster(t, server)) })
 	t.Run("two nodes of one address", func(t *testing.T) { oneAddress(t, newCluster(t, server)) })
+	t.Run("a stale node and the canary", func(t *testing.T) { staleCanary(t, newCluster(t, server)) })
 	t.Run("started in another history", func(t *testing.T) { startedInAlarm(t, newCluster(t, server)) })
 	t.Run("the database down", func(t *testing.T) { databaseDown(t, newCluster(t, server)) })
 }
