@@ -69,8 +69,9 @@ type Retention struct {
 	Age   time.Duration
 	Bytes int64 // on disk; the newest day is kept whatever its size, but for refusals
 
-	// Beyond Bytes, refusals go first, the oldest before others, until they
-	// take a half of it; and then whole days, the oldest first.
+	// Beyond Bytes, refusals and records without a team go first, the oldest
+	// before others, until they take a half of it; and then whole days, the
+	// oldest first.
 }
 
 // A RecordKeeper knows which records are not there any more, or never were.

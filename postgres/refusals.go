@@ -6,8 +6,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"latchkey"
 )
 
 const (
@@ -25,6 +23,10 @@ const (
 	// sampleBytes is how much of a day is read to estimate what it holds.
 	sampleBytes = 8 << 20
 )
+
+// refusal selects refusals, and what was answered before any team was known, as
+// requests that are not HTTP are: strangers can make any number of both.
+const refusal = `(team_id = '' OR outcome = 'denied')`
 
 // A daySize is how large a day is, estimated from a sample of its pages.
 type daySize struct {
@@ -49,8 +51,8 @@ func sizeOf(ctx context.Context, conn *pgx.Conn, p partition) (daySize, error) {
 	share := min(1, float64(sampleBytes)/float64(heap))
 	// 4 bytes of a page point to a record.
 	err := conn.QueryRow(ctx, fmt.Sprintf(`
-		SELECT count(*), count(*) FILTER (WHERE outcome = $1), coalesce(sum(pg_column_size(r.*) + 4), 0)::bigint
-		FROM %s AS r TABLESAMPLE SYSTEM (%f)`, p.name(), share*100), string(latchkey.OutcomeDenied)).Scan(&records, &refusals, &live)
+		SELECT count(*), count(*) FILTER (WHERE %s), coalesce(sum(pg_column_size(r.*) + 4), 0)::bigint
+		FROM %s AS r TABLESAMPLE SYSTEM (%f)`, refusal, p.name(), share*100)).Scan(&records, &refusals, &live)
 	if err != nil {
 		return d, err
 	}
@@ -98,9 +100,9 @@ func dropOldest(ctx context.Context, conn *pgx.Conn, name string, n int64) error
 		var to *string
 		err := conn.QueryRow(ctx, fmt.Sprintf(`
 			WITH gone AS (
-				DELETE FROM %[1]s WHERE id = ANY (ARRAY(SELECT id FROM %[1]s WHERE id > $1 AND outcome = $2 ORDER BY id LIMIT $3)) RETURNING id
+				DELETE FROM %[1]s WHERE id = ANY (ARRAY(SELECT id FROM %[1]s WHERE id > $1 AND %[2]s ORDER BY id LIMIT $2)) RETURNING id
 			)
-			SELECT count(*), max(id::text COLLATE "C") FROM gone`, name), last, string(latchkey.OutcomeDenied), min(n, dropChunk)).Scan(&gone, &to)
+			SELECT count(*), max(id::text COLLATE "C") FROM gone`, name, refusal), last, min(n, dropChunk)).Scan(&gone, &to)
 		if err != nil || gone == 0 {
 			return err
 		}

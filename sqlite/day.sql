@@ -57,8 +57,8 @@ CREATE TABLE tallies (
 	PRIMARY KEY (team_id, hour, outcome)
 ) STRICT, WITHOUT ROWID;
 
--- How many records there are, and how many of them are refusals: the first to
--- go where there is no room.
+-- How many records there are, and how many of them are refusals, or of no team:
+-- the first to go where there is no room.
 CREATE TABLE sizes (
 	one      INTEGER PRIMARY KEY CHECK (one = 1),
 	records  INTEGER NOT NULL,

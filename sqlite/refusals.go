@@ -146,11 +146,16 @@ func (d *day) compact(ctx context.Context) error {
 	return nil
 }
 
+// refusal selects refusals, and what was answered before any team was known, as
+// requests that are not HTTP are: strangers can make any number of both. Its
+// argument is what stands for "denied".
+const refusal = `(team_id IS NULL OR outcome = ?)`
+
 // dropRefusals removes the n oldest refusals of the day.
 func (d *day) dropRefusals(ctx context.Context, n int64) error {
 	denied, err := numberOf(ctx, d.read, kindOutcome, string(latchkey.OutcomeDenied))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+		denied, err = 0, nil // there is none, and no word has this number
 	}
 	if err != nil {
 		return d.fault("read words", err)
@@ -161,12 +166,12 @@ func (d *day) dropRefusals(ctx context.Context, n int64) error {
 		err := d.change(ctx, func(c *sql.Conn) error {
 			var to []byte
 			err := c.QueryRowContext(ctx, `
-				SELECT max(id) FROM (SELECT id FROM records WHERE id > ? AND outcome = ? ORDER BY id LIMIT ?)`,
+				SELECT max(id) FROM (SELECT id FROM records WHERE id > ? AND `+refusal+` ORDER BY id LIMIT ?)`,
 				last, denied, min(n, dropChunk)).Scan(&to)
 			if err != nil || to == nil {
 				return err
 			}
-			done, err := c.ExecContext(ctx, `DELETE FROM records WHERE id > ? AND id <= ? AND outcome = ?`, last, to, denied)
+			done, err := c.ExecContext(ctx, `DELETE FROM records WHERE id > ? AND id <= ? AND `+refusal, last, to, denied)
 			if err != nil {
 				return err
 			}

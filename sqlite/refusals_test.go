@@ -15,8 +15,8 @@ import (
 )
 
 // TestFloodOfRefusals (R12): whoever sends wrong keys from everywhere to
-// everywhere fills half of the room at most. The oldest refusals go; what was
-// accepted stays, and all that stays is found.
+// everywhere, or what is no HTTP, fills half of the room at most. The oldest of it
+// goes; what was accepted stays, and all that stays is found.
 func TestFloodOfRefusals(t *testing.T) {
 	const keep = 3 << 20
 	s := mustOpen(t, t.TempDir())
@@ -25,11 +25,14 @@ func TestFloodOfRefusals(t *testing.T) {
 	for i := range 24_000 {
 		r := g.next()
 		if i%20 == 0 {
-			r.Outcome, r.Status = latchkey.OutcomeAccepted, 200
+			r.Outcome, r.Status, r.TeamID = latchkey.OutcomeAccepted, 200, "team_a"
 			accepted = append(accepted, r)
 		} else {
 			r.Outcome, r.Reason, r.Status, r.TeamID = latchkey.OutcomeDenied, latchkey.ReasonKeyUnknown, 401, ""
 			r.CredentialID = latchkey.FingerprintPrefix + strconv.Itoa(i)
+			if i%2 == 0 { // as guard records what net/http answers
+				r.Outcome, r.Reason, r.Status, r.CredentialID = latchkey.OutcomeError, latchkey.Reason(latchkey.CodeInvalidRequest), 400, ""
+			}
 			r.Path, r.UserAgent = "/"+uuid.NewString(), uuid.NewString()
 			refused = append(refused, r)
 		}

@@ -23,12 +23,13 @@ func (t tallies) add(r *latchkey.Record) {
 	t[tallyOf{text(r.TeamID), r.Time.UTC().Truncate(time.Hour).UnixMicro(), text(string(r.Outcome))}]++
 }
 
-// addSizes counts the records themselves.
+// addSizes counts the records themselves. What no team is known of counts as a
+// refusal, whatever came of it: strangers can make any number of both.
 func (t tallies) addSizes(ctx context.Context, c *sql.Conn) error {
 	var records, refusals int64
 	for of, count := range t {
 		records += count
-		if of.outcome == string(latchkey.OutcomeDenied) {
+		if of.outcome == string(latchkey.OutcomeDenied) || of.teamID == "" {
 			refusals += count
 		}
 	}
