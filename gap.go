@@ -67,7 +67,7 @@ func (e *NotHandedInError) Unwrap() error { return ErrNotFound }
 // nothing.
 type Retention struct {
 	Age   time.Duration
-	Bytes int64 // on disk; the newest day is kept whatever its size, but for refusals
+	Bytes int64 // on disk; the newest day and all that are not over are kept whatever their size, but for refusals
 
 	// Beyond Bytes, refusals and records without a team go first, the oldest
 	// before others, until they take a half of it; and then whole days, the

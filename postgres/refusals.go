@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,10 @@ const (
 	// long that waits for those who read: others wait behind it.
 	leastRoom   = 256 << 10
 	rewriteWait = `SET lock_timeout = '1s'`
+
+	// rewriteAfter is for how long a day must be over before it is rewritten, in
+	// µs: until then records of it may come, and people look at them.
+	rewriteAfter = int64(time.Hour / time.Microsecond)
 
 	// sampleBytes is how much of a day is read to estimate what it holds.
 	sampleBytes = 8 << 20
@@ -64,9 +69,10 @@ func sizeOf(ctx context.Context, conn *pgx.Conn, p partition) (daySize, error) {
 // dropRefusals removes refusals, the oldest first, while there is more than so
 // many bytes of records, and more than half of them of refusals: strangers can
 // make any number of them. Records are appended meanwhile. The room is given back
-// but for the newest day's, which needs it again. It sets in list, the newest
+// but where it is needed again: see [Store.compact]. It sets in list, the newest
 // first, how large the days are then.
-func (s *Store) dropRefusals(ctx context.Context, conn *pgx.Conn, list []partition, keep int64) error {
+func (s *Store) dropRefusals(ctx context.Context, conn *pgx.Conn, list []partition, c cutoff) error {
+	keep := c.bytes
 	for round := range dropRounds {
 		sizes := make([]daySize, len(list))
 		var total, refused int64
@@ -80,7 +86,7 @@ func (s *Store) dropRefusals(ctx context.Context, conn *pgx.Conn, list []partiti
 		}
 		excess := min(total-keep+keep/16, refused-keep/2) // some more: it is an estimate
 		if total <= keep || excess <= 0 || round == dropRounds-1 {
-			return s.compact(ctx, conn, list, sizes, keep)
+			return s.compact(ctx, conn, list, sizes, c)
 		}
 		for i := len(sizes) - 1; i >= 0 && excess > 0; i-- {
 			n := min(sizes[i].refusals, excess/sizes[i].perRecord()+1)
@@ -115,18 +121,20 @@ func dropOldest(ctx context.Context, conn *pgx.Conn, name string, n int64) error
 }
 
 // compact gives back the room that is free in old days, if all together take more
-// than so many bytes, and lets the newest use its own again. Who reads an old day,
-// or appends to it, waits while it is rewritten; of the newest nobody does. It sets
-// in list how much each takes then.
-func (s *Store) compact(ctx context.Context, conn *pgx.Conn, list []partition, sizes []daySize, keep int64) error {
+// than so many bytes, and lets the others use their own again: the newest, and
+// what is not over for a while. Who reads an old day, or appends to it, waits while
+// it is rewritten; of the others nobody does. It sets in list how much each takes
+// then.
+func (s *Store) compact(ctx context.Context, conn *pgx.Conn, list []partition, sizes []daySize, c cutoff) error {
 	total := int64(0)
+	old := make([]bool, len(list))
 	for i, d := range sizes {
-		if i == 0 {
+		if old[i] = i > 0 && c.over(d.day, rewriteAfter); !old[i] {
 			list[i].bytes = d.used
 		}
 		total += list[i].bytes
 	}
-	if total <= keep {
+	if total <= c.bytes {
 		return nil
 	}
 	if _, err := conn.Exec(ctx, rewriteWait); err != nil {
@@ -137,7 +145,7 @@ func (s *Store) compact(ctx context.Context, conn *pgx.Conn, list []partition, s
 		switch {
 		case d.bytes-d.used < max(leastRoom, d.bytes/10):
 			continue
-		case i == 0:
+		case !old[i]:
 			statement = `VACUUM (SKIP_LOCKED, TRUNCATE FALSE) ` + d.name()
 		}
 		_, err := conn.Exec(ctx, statement)

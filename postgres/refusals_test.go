@@ -155,3 +155,39 @@ func TestFloodOfRefusals(t *testing.T) {
 		t.Errorf("what fits stays: %d refusals, then %d", kept, n)
 	}
 }
+
+// TestRewrite: a day is rewritten when it has been over for an hour, and not while
+// records of it may come; until then its free room does not count.
+func TestRewrite(t *testing.T) {
+	t.Parallel()
+	const keep = 1 << 20
+	now := firstDay.AddDate(0, 0, 1)
+	s := mustOpen(t, Config{URL: newURL(t)})
+	s.clock = func() time.Time { return now }
+	_, refused := flood(t, s, 9000)
+	future := newTraffic(firstDay.AddDate(0, 0, 2), time.Second).next()
+	mustAppend(t, s, []latchkey.Record{future})
+	files := func() (day, next int64) {
+		t.Helper()
+		return number(t, s, `SELECT pg_relation_filenode('records_20260301')::bigint`), number(t, s, `SELECT pg_relation_filenode('records_20260302')::bigint`)
+	}
+	day, next := files()
+	for _, step := range []struct {
+		after   time.Duration
+		rewrite bool
+	}{{30 * time.Minute, false}, {2 * time.Hour, true}} {
+		now = firstDay.AddDate(0, 0, 1).Add(step.after)
+		if err := s.Retain(t.Context(), latchkey.Retention{Bytes: keep}); err != nil {
+			t.Fatal(err)
+		}
+		switch d, n := files(); {
+		case n != next:
+			t.Errorf("%v after midnight: today is rewritten", step.after)
+		case (d != day) != step.rewrite:
+			t.Errorf("%v after midnight: yesterday is rewritten: %t, must be %t", step.after, d != day, step.rewrite)
+		}
+	}
+	if n := number(t, s, `SELECT count(*) FROM records`); n == 0 || n >= int64(len(refused)) {
+		t.Errorf("%d records are kept", n)
+	}
+}

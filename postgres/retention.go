@@ -60,16 +60,16 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 // for a day to be dropped. One that somebody reads for long, or that another node
 // is about to drop, goes the next time.
 func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
-	var horizon int64 // the oldest is all before
+	var now, horizon int64 // the oldest is all before
 	err := s.change(ctx, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, `SELECT coalesce($1, latchkey_now())`, s.now()).Scan(&now); err != nil {
+			return fault("read the clock", err)
+		}
 		if r.Age > 0 {
-			err := tx.QueryRow(ctx, `SELECT coalesce($1, latchkey_now()) - $2::bigint`, s.now(), r.Age.Microseconds()).Scan(&horizon)
-			if err != nil {
-				return fault("read the clock", err)
-			}
+			horizon = now - r.Age.Microseconds()
 		}
 		_, err := tx.Exec(ctx, `UPDATE retention SET age = $1, bytes = $2`, r.Age.Microseconds(), r.Bytes)
-		if err == nil && r.Age > 0 {
+		if err == nil {
 			_, err = tx.Exec(ctx, `DELETE FROM gaps WHERE "to" < $1`, horizon)
 		}
 		if err != nil {
@@ -80,7 +80,9 @@ func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	if err != nil {
 		return err
 	}
-	err = s.dropOld(ctx, r, horizon)
+	err = s.removing(ctx, func(conn *pgx.Conn) error {
+		return s.dropOld(ctx, conn, cutoff{now: now, horizon: horizon, bytes: r.Bytes})
+	})
 	if code := state(err); ctx.Err() == nil && (code == stateLocked || code == stateCanceled) {
 		s.logger.Info("old records are removed the next time: somebody holds them", "error", err)
 		return nil
@@ -101,8 +103,8 @@ const (
 	dropDone = "RESET lock_timeout; RESET statement_timeout"
 )
 
-// dropOld does it on one connection, one process at a time.
-func (s *Store) dropOld(ctx context.Context, r latchkey.Retention, horizon int64) error {
+// removing runs f on one connection, in one process at a time.
+func (s *Store) removing(ctx context.Context, f func(conn *pgx.Conn) error) error {
 	pooled, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -126,37 +128,63 @@ func (s *Store) dropOld(ctx context.Context, r latchkey.Retention, horizon int64
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(retentionLock)); err != nil {
 		return err
 	}
-	list, err := partitions(ctx, conn, r.Bytes > 0)
+	return f(conn)
+}
+
+// A cutoff says what is to go.
+type cutoff struct {
+	now     int64 // by the store's clock, unix µs
+	horizon int64 // what ended before it is old, unix µs
+	bytes   int64 // 0: any number
+}
+
+// over reports whether a day has ended, so long ago as is given in µs. A clock
+// that was ahead for a while leaves days that are newer than today.
+func (c cutoff) over(day, ago int64) bool { return (day+1)*microsPerDay+ago <= c.now }
+
+// kept returns how many of the days are kept: the newest, and what is not over.
+func (c cutoff) kept(list []partition) int {
+	total := int64(0)
+	for i, p := range list {
+		total += p.bytes
+		old := (p.day+1)*microsPerDay <= c.horizon
+		large := c.bytes > 0 && total > c.bytes && i > 0 && c.over(p.day, 0)
+		if old || large {
+			return i
+		}
+	}
+	return len(list)
+}
+
+// dropOld drops the days that c does not keep, and the counts of their hours.
+func (s *Store) dropOld(ctx context.Context, conn *pgx.Conn, c cutoff) error {
+	list, err := partitions(ctx, conn, c.bytes > 0)
 	if err != nil {
 		return err
 	}
+	all := len(list)
 	// What is half gone already, first: while one day is about to leave, no
 	// other can.
-	drop := slices.DeleteFunc(slices.Clone(list), func(p partition) bool { return p.attached && !p.leaving })
+	half := slices.DeleteFunc(slices.Clone(list), func(p partition) bool { return p.attached && !p.leaving })
 	list = slices.DeleteFunc(list, func(p partition) bool { return !p.attached || p.leaving })
-	kept := keptDays(list, latchkey.Retention{}, horizon)
-	drop, list = append(drop, backward(list[kept:])...), list[:kept]
-	for _, p := range drop {
-		if err := s.drop(ctx, conn, p); err != nil {
+	kept := cutoff{horizon: c.horizon}.kept(list)
+	if err := s.drop(ctx, conn, append(half, backward(list[kept:])...)); err != nil {
+		return err
+	}
+	list = list[:kept]
+	if c.bytes > 0 {
+		if err := s.dropRefusals(ctx, conn, list, c); err != nil {
+			return err
+		}
+		kept = c.kept(list)
+		if err := s.drop(ctx, conn, backward(list[kept:])); err != nil {
 			return err
 		}
 	}
-	if r.Bytes > 0 {
-		if err := s.dropRefusals(ctx, conn, list, r.Bytes); err != nil {
-			return err
-		}
-		kept = keptDays(list, r, horizon)
-		for _, p := range backward(list[kept:]) {
-			if err := s.drop(ctx, conn, p); err != nil {
-				return err
-			}
-			drop = append(drop, p)
-		}
-	}
-	if len(drop) == 0 {
+	if kept == all {
 		return nil
 	}
-	oldest := horizon / microsPerDay // day that is kept
+	oldest := c.horizon / microsPerDay // day that is kept
 	if kept > 0 {
 		oldest = list[kept-1].day
 	}
@@ -164,9 +192,14 @@ func (s *Store) dropOld(ctx context.Context, r latchkey.Retention, horizon int64
 	return err
 }
 
-func (s *Store) drop(ctx context.Context, conn *pgx.Conn, p partition) error {
-	s.archive.forget()
-	return dropPartition(ctx, conn, p)
+func (s *Store) drop(ctx context.Context, conn *pgx.Conn, list []partition) error {
+	for _, p := range list {
+		s.archive.forget()
+		if err := dropPartition(ctx, conn, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // backward returns days, the oldest first.
@@ -174,18 +207,4 @@ func backward(list []partition) []partition {
 	list = slices.Clone(list)
 	slices.Reverse(list)
 	return list
-}
-
-// keptDays returns how many of the days are kept: the newest.
-func keptDays(list []partition, r latchkey.Retention, horizon int64) int {
-	total := int64(0)
-	for i, p := range list {
-		total += p.bytes
-		old := (p.day+1)*microsPerDay <= horizon
-		large := r.Bytes > 0 && total > r.Bytes && i > 0
-		if old || large {
-			return i
-		}
-	}
-	return len(list)
 }

@@ -15,9 +15,10 @@ const dropChunk = 2000
 
 // A daySize is how large a day is.
 type daySize struct {
-	bytes             int64 // of the newest day those in use: what is free is for what comes
+	bytes             int64 // of a day that is no former one those in use: what is free is for what comes
 	free              int64 // in the file
 	records, refusals int64
+	former            bool // nothing is appended any more: it is not the newest, and over by the store's clock
 }
 
 // perRecord is how many bytes a record takes.
@@ -34,11 +35,13 @@ func (s *Store) measure(ctx context.Context) (numbers []int64, sizes []daySize, 
 		return nil, nil, err
 	}
 	sizes = make([]daySize, len(numbers))
+	today := s.now().UnixMicro() / microsPerDay
 	var errs []error
 	for i, number := range numbers {
 		sizes[i], err = s.days.sizeOf(ctx, number)
 		errs = append(errs, err)
-		if i == 0 {
+		// A clock that was ahead for a while leaves days that are newer than today.
+		if sizes[i].former = i > 0 && number < today; !sizes[i].former {
 			sizes[i].bytes -= sizes[i].free
 		}
 	}
@@ -98,7 +101,7 @@ func (s *Store) squeeze(ctx context.Context) error {
 	numbers, sizes, _ := s.measure(ctx) // [Store.dropLarge] says what cannot be read
 	var errs []error
 	for i, number := range numbers {
-		if i > 0 && sizes[i].free > sizes[i].bytes/4 {
+		if sizes[i].former && sizes[i].free > sizes[i].bytes/4 {
 			errs = append(errs, s.days.with(ctx, number, false, func(d *day) error { return d.compact(ctx) }))
 		}
 	}
@@ -124,8 +127,8 @@ func (s *Store) dropSome(ctx context.Context, keep int64) (more bool, err error)
 		excess -= n * sizes[i].perRecord()
 		more = true
 		err := s.days.with(ctx, numbers[i], false, func(d *day) error {
-			if err := d.dropRefusals(ctx, n); err != nil || i == 0 {
-				return err // today's file needs the room again
+			if err := d.dropRefusals(ctx, n); err != nil || !sizes[i].former {
+				return err // the file needs the room again
 			}
 			return d.compact(ctx)
 		})

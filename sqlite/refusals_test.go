@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -93,6 +94,30 @@ func TestFloodOfRefusals(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(s.days.dir, "*.db")); len(files) != len(numbers) {
 		t.Errorf("%d files of %d days", len(files), len(numbers))
+	}
+}
+
+// TestFutureDay: a clock that was a day ahead for a moment leaves a record of
+// tomorrow. What is appended to today's file is kept all the same, and the file is
+// not rewritten meanwhile.
+func TestFutureDay(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	today := recordsOf(0, 3000, latchkey.OutcomeAccepted)
+	flood := recordsOf(0, 3000, latchkey.OutcomeDenied)
+	if err := s.AppendRecords(t.Context(), slices.Concat(today, flood, recordsOf(-1, 1, latchkey.OutcomeAccepted))); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Retain(t.Context(), latchkey.Retention{Bytes: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range today {
+		if got, err := s.Record(t.Context(), r.RequestID); err != nil || got != r {
+			t.Fatalf("a record of today goes for one of tomorrow: %v", err)
+		}
+	}
+	size, err := s.days.sizeOf(t.Context(), dayOf(uuid.MustParse(today[0].RequestID)))
+	if err != nil || size.refusals > 1500 || size.free == 0 {
+		t.Errorf("today's file keeps its room for what comes: %+v, %v", size, err)
 	}
 }
 

@@ -154,13 +154,13 @@ func (s *Store) remember(ctx context.Context, r latchkey.Retention, horizon int6
 }
 
 // dropLarge removes the oldest days until the others are no more than so many
-// bytes. The newest stays.
+// bytes. The newest stays, and what is not over by the store's clock.
 func (s *Store) dropLarge(ctx context.Context, keep int64) error {
 	numbers, sizes, err := s.measure(ctx)
 	errs := []error{err}
 	total := int64(0)
 	for i, number := range numbers {
-		if total += sizes[i].bytes; total > keep && i > 0 {
+		if total += sizes[i].bytes; total > keep && sizes[i].former {
 			errs = append(errs, s.days.remove(number))
 		}
 	}

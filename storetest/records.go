@@ -334,6 +334,13 @@ func examRetention(x *exam) {
 	list, err = x.a.Records(x.Context(), latchkey.RecordQuery{})
 	x.must("read records", err)
 	equal(x, "the newest day is kept, whatever its size, and nothing else where there is no room", ids(list), ids(all[:1]))
+
+	future := newRecord(at.Add(24 * time.Hour))
+	x.append(x.a, future)
+	x.must("retain by size", x.a.Retain(x.Context(), latchkey.Retention{Bytes: 1}))
+	list, err = x.a.Records(x.Context(), latchkey.RecordQuery{})
+	x.must("read records", err)
+	equal(x, "a record of tomorrow, by a clock that was ahead, takes the place of none of today", ids(list), []string{future.RequestID, all[0].RequestID})
 }
 
 func examGaps(x *exam) {
