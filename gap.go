@@ -86,7 +86,7 @@ type RecordKeeper interface {
 	// Retention returns what [RecordKeeper.Retain] was called with last.
 	Retention(ctx context.Context) (Retention, error)
 
-	// Retain forgets the records that r does not keep, by the store's clock,
-	// and remembers r.
+	// Retain forgets the records, and the usage, that r does not keep, by the
+	// store's clock, and remembers r.
 	Retain(ctx context.Context, r Retention) error
 }

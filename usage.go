@@ -29,6 +29,19 @@ type Usage struct {
 	Last         time.Time
 }
 
+// UsageKept is how long usage is kept at most, however long records are.
+const UsageKept = 90 * 24 * time.Hour
+
+// UsageFrom returns the first day (midnight, UTC) of which r keeps usage at a
+// time.
+func (r Retention) UsageFrom(now time.Time) time.Time {
+	age := UsageKept
+	if r.Age > 0 {
+		age = min(age, r.Age)
+	}
+	return now.Add(-age).UTC().Truncate(24 * time.Hour)
+}
+
 // A UsageStore keeps who uses what.
 type UsageStore interface {
 	UsageReader

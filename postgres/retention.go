@@ -55,10 +55,10 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 	return r, nil
 }
 
-// Retain drops the partitions of days that r does not keep, and gaps as old; of
-// what is too much, refusals before days. Nobody who reads or writes records waits
-// for a day to be dropped. One that somebody reads for long, or that another node
-// is about to drop, goes the next time.
+// Retain drops the partitions of days that r does not keep, and gaps and usage as
+// old; of what is too much, refusals before days. Nobody who reads or writes
+// records waits for a day to be dropped. One that somebody reads for long, or that
+// another node is about to drop, goes the next time.
 func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 	var now, horizon int64 // the oldest is all before
 	err := s.change(ctx, func(tx pgx.Tx) error {
@@ -81,6 +81,9 @@ func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
 		return err
 	}
 	err = s.removing(ctx, func(conn *pgx.Conn) error {
+		if err := s.dropUsage(ctx, conn, r.UsageFrom(fromMicros(now)).UnixMicro()); err != nil {
+			return err
+		}
 		return s.dropOld(ctx, conn, cutoff{now: now, horizon: horizon, bytes: r.Bytes})
 	})
 	if code := state(err); ctx.Err() == nil && (code == stateLocked || code == stateCanceled) {

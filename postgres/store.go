@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,6 +54,8 @@ type Store struct {
 	queue queue
 	own   backends // of the writer's connections
 	teams locks    // see UpdateTeam
+
+	usageFrom atomic.Int64 // unix µs: usage of days before it is removed
 
 	archive  archive    // what is known of days of records
 	managing sync.Mutex // held by the one call of this process that alters users

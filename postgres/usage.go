@@ -134,3 +134,19 @@ func (s *Store) usage(ctx context.Context, query string, args ...any) ([]latchke
 	}
 	return list, nil
 }
+
+// dropUsage removes the usage of days before one, in unix µs, in short
+// transactions. It is done once for each day: it reads all usage.
+func (s *Store) dropUsage(ctx context.Context, conn *pgx.Conn, before int64) error {
+	const chunk = 10_000
+	for s.usageFrom.Load() < before {
+		done, err := conn.Exec(ctx, `DELETE FROM usage WHERE ctid = ANY (ARRAY(SELECT ctid FROM usage WHERE day < $1 LIMIT $2))`, before, chunk)
+		if err != nil {
+			return err
+		}
+		if done.RowsAffected() == 0 {
+			s.usageFrom.Store(before)
+		}
+	}
+	return nil
+}

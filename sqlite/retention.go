@@ -63,7 +63,8 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 	return r, nil
 }
 
-// Retain removes the files of days that r does not keep, and gaps as old. A file
+// Retain removes the files of days that r does not keep, and gaps and usage as
+// old. A file
 // that somebody reads at the moment is removed the next time. Of what is too
 // much, refusals go before days, until they take half of what may be kept:
 // strangers can make any number of them.
@@ -72,11 +73,14 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 // the others: what is old goes by its name alone, before anything is opened or
 // written; and no error stops what comes after it.
 func (s *Store) Retain(ctx context.Context, r latchkey.Retention) error {
-	horizon := int64(0)
-	if now := s.now(); !s.doubts(ctx, now) && r.Age > 0 {
-		horizon = now.Add(-r.Age).UnixMicro()
+	var horizon, usage int64
+	if now := s.now(); !s.doubts(ctx, now) {
+		usage = r.UsageFrom(now).UnixMicro()
+		if r.Age > 0 {
+			horizon = now.Add(-r.Age).UnixMicro()
+		}
 	}
-	errs := []error{s.dropOld(horizon), s.remember(ctx, r, horizon)}
+	errs := []error{s.dropOld(horizon), s.remember(ctx, r, horizon), s.dropUsage(ctx, usage)}
 	if r.Bytes > 0 {
 		errs = append(errs, s.squeeze(ctx), s.dropRefusals(ctx, r.Bytes), s.dropLarge(ctx, r.Bytes))
 	}

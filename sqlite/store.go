@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"latchkey"
@@ -50,6 +51,7 @@ type Store struct {
 	logger      *slog.Logger
 	created     bool
 	doubt       clockDoubt
+	usageFrom   atomic.Int64 // unix µs: usage of days before it is removed
 }
 
 var (

@@ -121,3 +121,28 @@ func (s *Store) usage(ctx context.Context, ids []string, day, last time.Time, or
 	}
 	return found, rows.Err()
 }
+
+// dropUsage removes the usage of days before one, in unix µs: each credential's
+// by itself, so that nothing is read that stays. It is done once for each day.
+func (s *Store) dropUsage(ctx context.Context, before int64) error {
+	if s.usageFrom.Load() >= before {
+		return nil
+	}
+	err := s.records.change(ctx, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, `
+			WITH RECURSIVE ids (id) AS (
+				SELECT min(credential_id) FROM usage
+				UNION ALL
+				SELECT (SELECT min(credential_id) FROM usage WHERE credential_id > id) FROM ids WHERE id IS NOT NULL
+			)
+			DELETE FROM usage WHERE credential_id IN (SELECT id FROM ids) AND day < ?`, before)
+		if err != nil {
+			return s.records.fault("remove old usage", err)
+		}
+		return nil
+	})
+	if err == nil {
+		s.usageFrom.Store(before)
+	}
+	return err
+}

@@ -91,6 +91,9 @@ var recordFaults = []fault{
 	{"nothing is forgotten", "Retention", func(good storetest.Store) storetest.Store {
 		return &patched{Store: good, retain: func(context.Context, latchkey.Retention) error { return nil }}
 	}},
+	{"usage is kept for ever", "UsageKept", func(good storetest.Store) storetest.Store {
+		return &patched{Store: good, retain: func(context.Context, latchkey.Retention) error { return nil }}
+	}},
 	{"a gap is counted twice", "Gaps", func(good storetest.Store) storetest.Store {
 		return &patched{Store: good, addGap: func(ctx context.Context, g latchkey.Gap) error {
 			if old, err := good.Gaps(ctx, g.From, g.From); err == nil {

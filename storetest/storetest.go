@@ -87,6 +87,7 @@ var exams = []struct {
 	{"Sessions", examSessions},
 	{"Usage", examUsage},
 	{"UsageCap", examUsageCap},
+	{"UsageKept", examUsageKept},
 	{"UsageConcurrently", examUsageConcurrently},
 	{"DeadInUse", examDeadInUse},
 }

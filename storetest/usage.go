@@ -106,6 +106,41 @@ func examUsageCap(x *exam) {
 	x.rule(len(x.usage(x.a, at, "key_c")) == latchkey.MaxCallers+1, "the one for all others takes nobody's room")
 }
 
+// examUsageKept: usage goes as records do, and after so many days where they stay.
+func examUsageKept(x *exam) {
+	at := x.clock.stop()
+	const kept = int(latchkey.UsageKept / day)
+	ages := []int{0, 1, 2, 3, kept, kept + 1}
+	for _, age := range ages {
+		for _, id := range []string{"key_a", "key_b"} {
+			x.addUsage(x.a, newUsage(id, fmt.Sprint(age), at.AddDate(0, 0, -age), int64(100+age), 0))
+		}
+	}
+	left := func() (agents []string) {
+		for _, u := range x.usage(x.b, at.AddDate(-1, 0, 0), "key_a") {
+			agents = append(agents, u.Caller.UserAgent)
+		}
+		slices.Reverse(agents)
+		x.rule(len(x.usage(x.b, at.AddDate(-1, 0, 0), "key_b")) == len(agents), "usage of each credential goes by its age alone")
+		return agents
+	}
+	for _, c := range []struct {
+		age  time.Duration
+		want []string
+	}{
+		{0, []string{"0", "1", "2", "3", fmt.Sprint(kept)}},
+		{2 * latchkey.UsageKept, []string{"0", "1", "2", "3", fmt.Sprint(kept)}},
+		{2 * day, []string{"0", "1", "2"}},
+		{time.Hour, []string{"0"}},
+	} {
+		x.must("retain", x.a.Retain(x.Context(), latchkey.Retention{Age: c.age}))
+		equal(x, fmt.Sprintf("usage is kept as long as records are (%v), to the day, and for 90 days at most", c.age), left(), c.want)
+	}
+	x.clock.set(at.Add(day - time.Hour))
+	x.must("retain", x.a.Retain(x.Context(), latchkey.Retention{Age: time.Hour}))
+	equal(x, "usage goes from day to day", len(left()), 0)
+}
+
 func examUsageConcurrently(x *exam) {
 	const workers, each = 4, 20
 	at := x.clock.stop()
