@@ -44,17 +44,21 @@ var daySchema string
 type days struct {
 	dir string
 
-	mu    sync.Mutex
-	open  map[int64]*day // by the day's number
-	turns uint64
+	mu     sync.Mutex
+	open   map[int64]*day // by the day's number
+	turns  uint64
+	closed bool
+	sizes  map[int64]daySize // of days that nothing was written to since they were measured
+	writes map[int64]uint64  // how often something was, of all days
 }
 
-// A day is an open file of records.
+// A day is a file of records that is open, or is being opened.
 type day struct {
-	*database
-	number int64 // days since 1970
+	*database               // nil if it could not be opened, or is not there
+	opened    chan struct{} // closed when that has ended
+	number    int64         // days since 1970
 
-	users int    // who works with it; of days.mu
+	users int    // who works with it, or opens it; of days.mu
 	turn  uint64 // when it was last asked for; of days.mu
 	words words
 }
@@ -99,21 +103,66 @@ func (d *days) with(ctx context.Context, number int64, create bool, f func(*day)
 	return errors.Join(f(found), d.release(found))
 }
 
+// alter is with for what writes to the file.
+func (d *days) alter(ctx context.Context, number int64, create bool, f func(*day) error) error {
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.written(number)
+	}()
+	return d.with(ctx, number, create, f)
+}
+
+// written forgets what was measured of a day, or is being. mu is held.
+func (d *days) written(number int64) {
+	delete(d.sizes, number)
+	d.writes[number]++
+}
+
+// acquire opens a file without keeping those who ask for another waiting.
 func (d *days) acquire(ctx context.Context, number int64, create bool) (*day, error) {
+	for {
+		d.mu.Lock()
+		found := d.open[number]
+		mine := found == nil
+		if mine {
+			found = &day{opened: make(chan struct{}), number: number}
+			d.open[number] = found
+		}
+		d.turns++
+		found.users, found.turn = found.users+1, d.turns
+		d.mu.Unlock()
+		if mine {
+			return d.openDay(ctx, found, create)
+		}
+		select {
+		case <-found.opened:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), d.release(found))
+		}
+		if found.database != nil {
+			return found, nil
+		}
+		// Whoever was first could not open it, or would not make it.
+	}
+}
+
+// openDay opens the file of a day that nobody else can have opened; nil if there
+// is none.
+func (d *days) openDay(ctx context.Context, opening *day, create bool) (*day, error) {
+	file, err := openDay(ctx, d.path(opening.number), create)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	found := d.open[number]
-	if found == nil {
-		file, err := openDay(ctx, d.path(number), create)
-		if err != nil || file == nil {
-			return nil, err
-		}
-		found = &day{database: file, number: number}
-		d.open[number] = found
+	defer close(opening.opened)
+	if file != nil && d.closed {
+		file, err = nil, errors.Join(errors.New("the store is closed"), file.close())
 	}
-	d.turns++
-	found.users, found.turn = found.users+1, d.turns
-	return found, nil
+	if err != nil || file == nil {
+		delete(d.open, opening.number)
+		return nil, err
+	}
+	opening.database = file
+	return opening, nil
 }
 
 // release gives a day back, and closes the one that nobody has asked for
@@ -126,7 +175,7 @@ func (d *days) release(used *day) error {
 		return nil
 	}
 	var oldest *day
-	for _, o := range d.open {
+	for _, o := range d.open { // with no user, it is not being opened
 		if o.users == 0 && (oldest == nil || o.turn < oldest.turn) {
 			oldest = o
 		}
@@ -168,6 +217,7 @@ func (d *days) remove(number int64) error {
 		delete(d.open, number)
 		errs = append(errs, o.close()) // which writes, and may find no room
 	}
+	d.written(number)
 	for _, path := range d.files(number) {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("remove old records: %w", err))
@@ -189,6 +239,7 @@ func (d *days) setAside(number int64) error {
 		delete(d.open, number)
 		_ = o.close() // it is damaged
 	}
+	d.written(number)
 	path := d.path(number)
 	n := 1
 	for ; ; n++ {
@@ -211,9 +262,12 @@ func (d *days) setAside(number int64) error {
 func (d *days) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.closed = true
 	var errs []error
 	for _, o := range d.open {
-		errs = append(errs, o.close())
+		if o.database != nil {
+			errs = append(errs, o.close())
+		}
 	}
 	clear(d.open)
 	return errors.Join(errs...)

@@ -67,7 +67,7 @@ func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) er
 // then on.
 func (s *Store) appendDay(ctx context.Context, number int64, items []item, used map[string]int64) error {
 	add := func(d *day) error { return d.append(ctx, items, used) }
-	err := s.days.with(ctx, number, true, add)
+	err := s.days.alter(ctx, number, true, add)
 	if !unreadable(err) {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *Store) appendDay(ctx context.Context, number int64, items []item, used 
 		return err
 	}
 	s.logger.Error("a file of records is damaged, and is set aside", "file", s.days.path(number), "error", err)
-	return s.days.with(ctx, number, true, add)
+	return s.days.alter(ctx, number, true, add)
 }
 
 // append adds records of the day, and what they say of credentials' use to used.

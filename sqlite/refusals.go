@@ -49,9 +49,16 @@ func (s *Store) measure(ctx context.Context) (numbers []int64, sizes []daySize, 
 }
 
 // sizeOf returns how large a day is; zero if it has gone. A file that cannot be
-// read takes what it takes on disk, and that is all that is known of it.
+// read takes what it takes on disk, and that is all that is known of it. A day is
+// measured once for each time that it was written to: there may be hundreds.
 func (d *days) sizeOf(ctx context.Context, number int64) (daySize, error) {
-	var size daySize
+	d.mu.Lock()
+	size, known := d.sizes[number]
+	writes := d.writes[number]
+	d.mu.Unlock()
+	if known {
+		return size, nil
+	}
 	err := d.with(ctx, number, false, func(d *day) error {
 		var page, pages, free int64
 		err := d.read.QueryRowContext(ctx, `
@@ -65,9 +72,14 @@ func (d *days) sizeOf(ctx context.Context, number int64) (daySize, error) {
 		return nil
 	})
 	if err != nil {
-		size = daySize{bytes: d.onDisk(number)}
+		return daySize{bytes: d.onDisk(number)}, err
 	}
-	return size, err
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.writes[number] == writes {
+		d.sizes[number] = size
+	}
+	return size, nil
 }
 
 // onDisk returns how many bytes the files of a day take.
@@ -102,7 +114,7 @@ func (s *Store) squeeze(ctx context.Context) error {
 	var errs []error
 	for i, number := range numbers {
 		if sizes[i].former && sizes[i].free > sizes[i].bytes/4 {
-			errs = append(errs, s.days.with(ctx, number, false, func(d *day) error { return d.compact(ctx) }))
+			errs = append(errs, s.days.alter(ctx, number, false, func(d *day) error { return d.compact(ctx) }))
 		}
 	}
 	return errors.Join(errs...)
@@ -126,7 +138,7 @@ func (s *Store) dropSome(ctx context.Context, keep int64) (more bool, err error)
 		}
 		excess -= n * sizes[i].perRecord()
 		more = true
-		err := s.days.with(ctx, numbers[i], false, func(d *day) error {
+		err := s.days.alter(ctx, numbers[i], false, func(d *day) error {
 			if err := d.dropRefusals(ctx, n); err != nil || !sizes[i].former {
 				return err // the file needs the room again
 			}

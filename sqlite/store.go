@@ -88,7 +88,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.credentials.close()))
 	}
-	s.days = &days{dir: filepath.Join(dir, recordsDir), open: make(map[int64]*day)}
+	s.days = &days{
+		dir: filepath.Join(dir, recordsDir), open: make(map[int64]*day), sizes: make(map[int64]daySize), writes: make(map[int64]uint64),
+	}
 	if err := makeDir(s.days.dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.Close()))
 	}
