@@ -182,3 +182,28 @@ func restrict(path string) error {
 	}
 	return nil
 }
+
+// asideSuffix is what the name of a file that was set aside ends with, before a
+// number.
+const asideSuffix = ".damaged"
+
+// setAside makes room for a new file, and keeps the one that is there under
+// another name. It must be closed.
+func setAside(path string) error {
+	n := 1
+	for ; ; n++ {
+		if _, err := os.Lstat(fmt.Sprint(path, asideSuffix, n)); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("set %s aside: %w", path, err)
+		}
+	}
+	aside := fmt.Sprint(path, asideSuffix, n)
+	// The log goes first: a new file must never find it.
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("set %s aside: %w", path, err)
+		}
+	}
+	return nil
+}

@@ -187,10 +187,6 @@ func (d *days) release(used *day) error {
 	return oldest.close()
 }
 
-// asideSuffix is what the name of a file that was set aside ends with, before a
-// number.
-const asideSuffix = ".damaged"
-
 // files returns the files of a day. The file itself is the first: what is left of
 // a day without it is nothing to anybody.
 func (d *days) files(number int64) []string {
@@ -240,23 +236,7 @@ func (d *days) setAside(number int64) error {
 		_ = o.close() // it is damaged
 	}
 	d.written(number)
-	path := d.path(number)
-	n := 1
-	for ; ; n++ {
-		if _, err := os.Lstat(fmt.Sprint(path, asideSuffix, n)); errors.Is(err, fs.ErrNotExist) {
-			break
-		} else if err != nil {
-			return fmt.Errorf("set %s aside: %w", path, err)
-		}
-	}
-	aside := fmt.Sprint(path, asideSuffix, n)
-	// The log goes first: a new file must never find it.
-	for _, suffix := range []string{"-wal", "-shm", ""} {
-		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("set %s aside: %w", path, err)
-		}
-	}
-	return nil
+	return setAside(d.path(number))
 }
 
 func (d *days) close() error {
@@ -278,9 +258,9 @@ func openDay(ctx context.Context, path string, create bool) (*database, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", path)
+		return nil, fmt.Errorf("%s is %w: it is not a regular file", path, errSpoilt)
 	case err == nil && info.Size() > 0 && info.Size() < headerSize:
-		return nil, fmt.Errorf("%s is not a file of latchkey, or damaged: it is %d bytes long", path, info.Size())
+		return nil, fmt.Errorf("%s is %w: it is %d bytes long", path, errSpoilt, info.Size())
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case (err != nil || info.Size() == 0) && !create:
@@ -322,7 +302,7 @@ func (d *database) prepareDay(ctx context.Context, create bool) (made bool, err 
 	case id == dayID && version == dayVersion:
 		return true, nil
 	case id != 0 || version != 0 || tables != 0:
-		return false, errors.New("not the file of latchkey that its name says")
+		return false, fmt.Errorf("%w: it is not the file of latchkey that its name says", errSpoilt)
 	case !create:
 		return false, nil
 	}

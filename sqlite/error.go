@@ -69,9 +69,15 @@ func damaged(err error) bool {
 	return false
 }
 
+// errSpoilt is wrapped by what is said of a file that is not what its name says.
+var errSpoilt = errors.New("not a file of latchkey, or damaged")
+
 // unreadable reports whether err says that a file itself is damaged, and nothing
 // that could pass.
 func unreadable(err error) bool {
+	if errors.Is(err, errSpoilt) {
+		return true
+	}
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
 		return false

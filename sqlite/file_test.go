@@ -33,63 +33,68 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
+// A spoiling makes of a file one that is not ours, or not whole.
+type spoiling struct {
+	what  string
+	spoil func(t *testing.T, path string)
+	words string // what is said of it
+}
+
+var spoilings = []spoiling{
+	{"text", func(t *testing.T, path string) { write(t, path, bytes.Repeat([]byte("not a database\n"), 500)) }, "not a file of latchkey"},
+	{"short text", func(t *testing.T, path string) { write(t, path, []byte("x")) }, "not a file of latchkey"},
+	{"another program's database", func(t *testing.T, path string) {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		query(t, path, `CREATE TABLE teams (id TEXT)`)
+	}, "not the file of latchkey"},
+	{"a truncated file", func(t *testing.T, path string) {
+		if err := os.Truncate(path, 5000); err != nil {
+			t.Fatal(err)
+		}
+	}, "damaged"},
+	{"zeros", func(t *testing.T, path string) { write(t, path, make([]byte, 8192)) }, "not a file of latchkey"},
+	{"a directory", func(t *testing.T, path string) {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}, "not a regular file"},
+}
+
 // TestFilesThatAreNotOurs: each is refused by name, and left as it is.
 func TestFilesThatAreNotOurs(t *testing.T) {
-	for _, c := range []struct {
-		what  string
-		spoil func(t *testing.T, path string)
-		words string
-	}{
-		{"text", func(t *testing.T, path string) { write(t, path, bytes.Repeat([]byte("not a database\n"), 500)) }, "not a file of latchkey"},
-		{"short text", func(t *testing.T, path string) { write(t, path, []byte("x")) }, "not a file of latchkey"},
-		{"another program's database", func(t *testing.T, path string) {
-			if err := os.Remove(path); err != nil {
-				t.Fatal(err)
-			}
-			query(t, path, `CREATE TABLE teams (id TEXT)`)
-		}, "not the file of latchkey"},
-		{"a truncated file", func(t *testing.T, path string) {
-			if err := os.Truncate(path, 5000); err != nil {
-				t.Fatal(err)
-			}
-		}, "damaged"},
-		{"zeros", func(t *testing.T, path string) { write(t, path, make([]byte, 8192)) }, "not a file of latchkey"},
-		{"a directory", func(t *testing.T, path string) {
-			if err := os.Remove(path); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Mkdir(path, 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}, "not a regular file"},
-		{"a newer schema", func(t *testing.T, path string) {
-			query(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
-		}, "made by a newer latchkey (schema 99; this one knows "},
-	} {
-		for _, name := range []string{credentialsFile, recordsFile} {
-			t.Run(c.what+" as "+name, func(t *testing.T) {
-				dir := t.TempDir()
-				if err := mustOpen(t, dir).Close(); err != nil {
-					t.Fatal(err)
-				}
-				path := filepath.Join(dir, name)
-				c.spoil(t, path)
-				before, _ := os.ReadFile(path)
-				s, err := Open(t.Context(), Config{Dir: dir, Genesis: genesis})
-				if err == nil {
-					_ = s.Close()
-					t.Fatal("it is refused")
-				}
-				if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.words) {
-					t.Errorf("the error names the file and says %q: %v", c.words, err)
-				}
-				after, _ := os.ReadFile(path)
-				if !bytes.Equal(before, after) {
-					t.Errorf("the file is left as it is")
-				}
-			})
+	newer := spoiling{"a newer schema", func(t *testing.T, path string) {
+		query(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
+	}, "made by a newer latchkey (schema 99; this one knows "}
+	refused := func(t *testing.T, c spoiling, name string) {
+		dir := t.TempDir()
+		if err := mustOpen(t, dir).Close(); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		c.spoil(t, path)
+		before, _ := os.ReadFile(path)
+		s, err := Open(t.Context(), Config{Dir: dir, Genesis: genesis})
+		if err == nil {
+			_ = s.Close()
+			t.Fatal("it is refused")
+		}
+		if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("the error names the file and says %q: %v", c.words, err)
+		}
+		after, _ := os.ReadFile(path)
+		if !bytes.Equal(before, after) {
+			t.Errorf("the file is left as it is")
 		}
 	}
+	for _, c := range append(spoilings, newer) {
+		t.Run(c.what, func(t *testing.T) { refused(t, c, credentialsFile) })
+	}
+	t.Run("records of a newer schema", func(t *testing.T) { refused(t, newer, recordsFile) })
 }
 
 // TestSwappedFiles: a file under the other's name is not ours either.

@@ -58,15 +58,6 @@ func (s *Store) openCredentials(ctx context.Context, path string, genesis func(t
 	return d, err == nil && version == 0, err
 }
 
-// openRecords opens records.db, or makes it.
-func openRecords(ctx context.Context, path string) (*database, error) {
-	version, err := inspect(ctx, path, recordsID)
-	if err != nil {
-		return nil, err
-	}
-	return openMigrated(ctx, path, "NORMAL", version, "migrations/records")
-}
-
 // openMigrated opens a file that inspect found to have the given version, and
 // brings it up to date.
 func openMigrated(ctx context.Context, path, synchronous string, version int64, dir string, options ...goose.ProviderOption) (*database, error) {
@@ -117,12 +108,12 @@ func inspect(ctx context.Context, path string, applicationID int64) (version int
 	case err != nil:
 		return 0, err
 	case !info.Mode().IsRegular():
-		return 0, fmt.Errorf("%s is not a regular file", path)
+		return 0, fmt.Errorf("%s is %w: it is not a regular file", path, errSpoilt)
 	case info.Size() == 0:
 		return 0, nil
 	case info.Size() < headerSize:
 		// SQLite would take it for an empty file, and write over it.
-		return 0, fmt.Errorf("%s is not a file of latchkey, or damaged: it is %d bytes long", path, info.Size())
+		return 0, fmt.Errorf("%s is %w: it is %d bytes long", path, errSpoilt, info.Size())
 	}
 	pool, err := openPool(path, url.Values{"_busy_timeout": {"5000"}, "_query_only": {"1"}}, 1)
 	if err != nil {
@@ -144,13 +135,13 @@ func inspect(ctx context.Context, path string, applicationID int64) (version int
 			(SELECT count(*) FROM sqlite_schema WHERE tbl_name NOT IN ('goose_db_version', 'sqlite_sequence'))`).
 		Scan(&id, &versioned, &others)
 	if damaged(err) {
-		return 0, fmt.Errorf("%s is not a file of latchkey, or damaged: %w", path, err)
+		return 0, fmt.Errorf("%s is %w: %w", path, errSpoilt, err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	if id != applicationID && (id != 0 || others > 0) || id == applicationID && !versioned {
-		return 0, fmt.Errorf("%s is not the file of latchkey that its name says", path)
+		return 0, fmt.Errorf("%s is %w: it is not the file of latchkey that its name says", path, errSpoilt)
 	}
 	if !versioned {
 		return 0, nil

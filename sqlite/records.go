@@ -224,17 +224,17 @@ func (s *Store) moveLastUsed(ctx context.Context, used map[string]int64) error {
 	})
 }
 
-// gatherLastUsed does that again for the newest days: a process that was killed
+// gatherLastUsed does that again for the newest so many days: a process that was killed
 // may have written the day, and not the gathering. A day that cannot be read does
 // not keep the others.
-func (s *Store) gatherLastUsed(ctx context.Context) error {
+func (s *Store) gatherLastUsed(ctx context.Context, newest int) error {
 	numbers, err := s.days.numbers()
 	if err != nil {
 		return err
 	}
 	var errs []error
 	used := map[string]int64{}
-	for _, number := range numbers[:min(2, len(numbers))] {
+	for _, number := range numbers[:min(newest, len(numbers))] {
 		errs = append(errs, s.days.with(ctx, number, false, func(d *day) error {
 			rows, err := d.read.QueryContext(ctx, `SELECT credential_id, time FROM last_used`)
 			if err == nil {

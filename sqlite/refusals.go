@@ -83,8 +83,12 @@ func (d *days) sizeOf(ctx context.Context, number int64) (daySize, error) {
 }
 
 // onDisk returns how many bytes the files of a day take.
-func (d *days) onDisk(number int64) (bytes int64) {
-	for _, path := range d.files(number) {
+func (d *days) onDisk(number int64) int64 {
+	return onDisk(d.files(number)...)
+}
+
+func onDisk(paths ...string) (bytes int64) {
+	for _, path := range paths {
 		if info, err := os.Stat(path); err == nil {
 			bytes += info.Size()
 		}

@@ -84,18 +84,17 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s.records, err = openRecords(ctx, filepath.Join(dir, recordsFile))
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.credentials.close()))
-	}
 	s.days = &days{
 		dir: filepath.Join(dir, recordsDir), open: make(map[int64]*day), sizes: make(map[int64]daySize), writes: make(map[int64]uint64),
 	}
-	if err := makeDir(s.days.dir); err != nil {
-		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.Close()))
+	if err = makeDir(s.days.dir); err == nil {
+		err = s.openRecords(ctx, filepath.Join(dir, recordsFile))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.credentials.close(), s.days.close()))
 	}
 	// Credentials hold whatever became of records.
-	if err := s.gatherLastUsed(ctx); err != nil {
+	if err := s.gatherLastUsed(ctx, 2); err != nil {
 		s.logger.Error("some records cannot be read, or when credentials were last used cannot be written", "error", err)
 	}
 	return s, nil
