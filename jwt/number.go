@@ -114,6 +114,22 @@ func (n number) micros(buf []byte) (int64, bool) {
 	return micros, micros <= MaxTime*1e6
 }
 
+// unit names the unit of a number that is too large for seconds, if it is a time
+// in a smaller one, from 1973 on; else it is "".
+func (n number) unit() string {
+	switch {
+	case n.negative || n.zero():
+		return ""
+	case 12 <= n.point && n.point <= 14: // 1e11 … 1e14
+		return "milliseconds"
+	case 15 <= n.point && n.point <= 17:
+		return "microseconds"
+	case 18 <= n.point && n.point <= 20:
+		return "nanoseconds"
+	}
+	return ""
+}
+
 // first returns the first places digits of n, 18 at most, as an integer: zeros
 // follow those that are written.
 func (n number) first(places int, buf []byte) int64 {

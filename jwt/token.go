@@ -200,8 +200,8 @@ func (f *field) instant(buf []byte) (instant, error) {
 		if micros, ok := f.value.number.micros(buf); ok {
 			return instant{micros, true}, nil
 		}
-		if n := f.value.number; !n.negative && 12 <= n.point && n.point <= 14 { // 1e11 … 1e14
-			return instant{}, &Error{Claim, f.name + " is in milliseconds; it must be in seconds"}
+		if unit := f.value.number.unit(); unit != "" {
+			return instant{}, &Error{Claim, f.name + " is in " + unit + "; it must be in seconds"}
 		}
 		return instant{}, &Error{Claim, f.name + " is out of range; it must be in seconds since 1970, from 0 to 253402300799"}
 	}
