@@ -81,7 +81,7 @@ func (e *Explanation) fail(reason Reason, mistake, mend string) Explanation {
 // Explain diagnoses a credential. It is the one diagnosis: of the record, of
 // the token check and of the command line. Of Fields it gives the reason that
 // [Keyring.Authenticate] gives. Its work is bounded by the limits of
-// [ReadAuthorization], and some twenty signatures.
+// [ReadAuthorization], and some thirty signatures.
 func Explain(q Question) Explanation {
 	if q.Now.IsZero() {
 		q.Now = time.Now()
@@ -177,6 +177,11 @@ func wrongScheme(q *Question, value string) (mistake, mend string) {
 		}
 	}
 	word, rest, _ := strings.Cut(value, " ")
+	for _, sent := range []string{word, strings.TrimLeft(rest, " ")} {
+		if mistake, mend = foreign(q.Prefix, sent); mistake != "" {
+			return mistake, mend
+		}
+	}
 	if rest == "" && isToken68(word) && (formOf(q.Prefix, word) != formForeign || strings.Count(word, ".") == 2) {
 		return "The word Bearer is missing.", "Put it before the credential, with a space: Authorization: Bearer …."
 	}

@@ -23,6 +23,11 @@ func (e *Explanation) explainBasic(q *Question, token string) Explanation {
 	mistake, mend := "", "Encode KEY and a colon in base64, or let your HTTP library do so (with curl: -u \"KEY:\")."
 	decoded, _ := decodeLoosely(token)
 	user, password, _ := strings.Cut(decoded, ":")
+	for _, sent := range []string{token, user, password} {
+		if mistake, mend := foreign(q.Prefix, sent); mistake != "" {
+			return e.fail(denial.Reason, mistake, mend)
+		}
+	}
 	switch {
 	case denial.Reason == ReasonBasicEncoding && formOf(q.Prefix, token) != formForeign,
 		denial.Reason == ReasonBasicNoColon && formOf(q.Prefix, token) != formForeign:
@@ -97,8 +102,12 @@ var foreignKeys = []struct{ prefix, service string }{
 	{"npm_", "npm"}, {"pypi-", "PyPI"}, {"dop_v1_", "DigitalOcean"}, {"shpat_", "Shopify"}, {"sq0atp-", "Square"}, {"hvs.", "Vault"}, {"key-", "Mailgun"},
 }
 
-// foreign names the service whose key this looks like.
-func foreign(value string) (mistake, mend string) {
+// foreign names the service whose key this looks like, unless it looks like one
+// of ours.
+func foreign(prefix, value string) (mistake, mend string) {
+	if formOf(prefix, value) != formForeign {
+		return "", ""
+	}
 	for _, f := range foreignKeys {
 		if strings.HasPrefix(value, f.prefix) {
 			return fmt.Sprintf("This looks like a key of another service (%s).", f.service),
@@ -113,6 +122,9 @@ func foreign(value string) (mistake, mend string) {
 func misplaced(prefix, value string) (mistake, mend string) {
 	if formOf(prefix, value) == formBroken {
 		return brokenKey(len(prefix)+randomChars+checksumChars, value)
+	}
+	if mistake, mend = misbegun(prefix, value); mistake != "" {
+		return mistake, mend
 	}
 	decoded, err := decodeLoosely(value)
 	switch {
@@ -136,7 +148,40 @@ func misplaced(prefix, value string) (mistake, mend string) {
 	case len(value) > maxKeyBytes:
 		return "This is longer than any API key.", "Copy the API key again (" + currentKey + ")."
 	}
-	return foreign(value)
+	return foreign(prefix, value)
+}
+
+// misbegun is about a whole key of ours with a wrong front: a key of 32 random
+// characters is known by its checksum, which covers its prefix too.
+func misbegun(prefix, value string) (mistake, mend string) {
+	const copied = "Copy all of it (" + currentKey + ")."
+	for n := 1; n <= len(prefix); n++ {
+		if formOf(prefix, prefix[:n]+value) != formWhole {
+			continue
+		}
+		if n < len(prefix) {
+			return fmt.Sprintf("The API key is cut short: its first %s missing.", charactersAre(n)), copied
+		}
+		return "The API key's prefix " + prefix + " is missing.", copied
+	}
+	whole := len(prefix) + randomChars + checksumChars
+	if len(value) < len(prefix) || strings.HasPrefix(value, prefix) || !strings.EqualFold(value[:len(prefix)], prefix) {
+		return "", ""
+	}
+	switch {
+	case formOf(prefix, prefix+value[len(prefix):]) == formWhole:
+		return "The API key's prefix " + prefix + " is written in another case.", "Keep capital and small letters as they are: " + copied
+	case len(value) == whole:
+		return "The API key's letters are written in another case.", "Keep capital and small letters as they are: " + copied
+	}
+	return "", ""
+}
+
+func charactersAre(n int) string {
+	if n == 1 {
+		return "character is"
+	}
+	return fmt.Sprintf("%d characters are", n)
 }
 
 // brokenKey is about a value that begins as our keys do and does not go on so.

@@ -62,7 +62,10 @@ func wrongKeys(id, key string) []wrongKey {
 		{"ID||KEY in base64", base64.RawStdEncoding.EncodeToString([]byte(secret))},
 		{"ID||KEY in base64url", base64.URLEncoding.EncodeToString([]byte(secret))},
 		{"ID||KEY in base64url", base64.RawURLEncoding.EncodeToString([]byte(secret))},
+		{"ID||KEY in base64, and a newline", base64.StdEncoding.EncodeToString([]byte(secret)) + "\n"},
 		{"ID||KEY in hexadecimal", hex.EncodeToString([]byte(secret))},
+		{"ID||KEY in hexadecimal", strings.ToUpper(hex.EncodeToString([]byte(secret)))},
+		{"ID||KEY in hexadecimal, and a newline", hex.EncodeToString([]byte(secret)) + "\n"},
 		{"ID||KEY and a newline (use printf or echo -n)", secret + "\n"},
 		{"ID||KEY and a carriage return", secret + "\r\n"},
 		{"ID||KEY and a space", secret + " "},
@@ -71,6 +74,7 @@ func wrongKeys(id, key string) []wrongKey {
 		{"the API Secret Key alone, and a newline", key + "\n"},
 		{"the API Secret Key in base64", base64.StdEncoding.EncodeToString([]byte(key))},
 		{"the API Secret Key in hexadecimal", hex.EncodeToString([]byte(key))},
+		{"the API Secret Key in hexadecimal", strings.ToUpper(hex.EncodeToString([]byte(key)))},
 	}
 	// Libraries that take a secret "in base64" decode what was not encoded.
 	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding} {

@@ -84,7 +84,7 @@ func (e *Explanation) tokenFacts(q *Question, token *jwt.Token, id string, known
 // explainTokenForm is about what has a dot and is no token.
 func (e *Explanation) explainTokenForm(q *Question, compact string, d *Denial) Explanation {
 	e.fact("A Bearer token with a dot, read as a JWT, %d characters long.", len(compact))
-	mistake, mend := foreign(compact)
+	mistake, mend := foreign(q.Prefix, compact)
 	switch {
 	case mistake != "":
 	case formOf(q.Prefix, compact) != formForeign:
