@@ -24,7 +24,7 @@ func (g *Guard) describe(r *http.Request, id string, at time.Time) latchkey.Reco
 		RequestID:       id,
 		Time:            at.UTC().Truncate(time.Microsecond),
 		Node:            g.Node,
-		Method:          printable(r.Method, maxVerb),
+		Method:          g.kept(r.Method, maxVerb),
 		Host:            g.kept(hostOf(r), maxHost),
 		Path:            g.kept(recordPath(r), maxPath),
 		UserAgent:       g.kept(r.UserAgent(), maxUserAgent),

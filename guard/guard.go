@@ -36,7 +36,7 @@ type Guard struct {
 	Diagnose func(requestID string, fields []string)
 
 	// Redact takes credentials out of what a record keeps of a request's
-	// header (path, host, user agent, the caller's request ID); it is the
+	// header (method, path, host, user agent, the caller's request ID); it is the
 	// method of a [latchkey.Keyring]. Nil: they are kept as they came.
 	Redact func(string) string
 

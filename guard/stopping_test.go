@@ -55,7 +55,7 @@ func TestCredentialsElsewhereAreMasked(t *testing.T) {
 	server := httptest.NewServer(g.Wrap(http.NotFoundHandler()))
 	t.Cleanup(server.Close)
 	for _, secret := range []string{v.key, v.rolled, token} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/"+secret+"/x", nil)
+		r, err := http.NewRequestWithContext(t.Context(), secret, server.URL+"/v1/"+secret+"/x", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,9 +68,9 @@ func TestCredentialsElsewhereAreMasked(t *testing.T) {
 		}
 		answer.Body.Close()
 		record := l.take(t, 1)[0]
-		v.checkNoSecret(t, "the record", record.Path+record.Host+record.UserAgent+record.ClientRequestID)
-		if record.Path != "/v1/[secret]/x" || record.Host != "[secret]" || record.UserAgent != "curl [secret],[secret]" || record.ClientRequestID != "id=[secret]" {
-			t.Errorf("masked as %q, %q, %q, %q", record.Path, record.Host, record.UserAgent, record.ClientRequestID)
+		v.checkNoSecret(t, "the record", record.Method+record.Path+record.Host+record.UserAgent+record.ClientRequestID)
+		if record.Method != "[secret]" || record.Path != "/v1/[secret]/x" || record.Host != "[secret]" || record.UserAgent != "curl [secret],[secret]" || record.ClientRequestID != "id=[secret]" {
+			t.Errorf("masked as %q, %q, %q, %q, %q", record.Method, record.Path, record.Host, record.UserAgent, record.ClientRequestID)
 		}
 	}
 }

@@ -1,0 +1,177 @@
+package latchkey
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// escapeAll percent-encodes each byte.
+func escapeAll(s string) string {
+	var out strings.Builder
+	for i := range len(s) {
+		fmt.Fprintf(&out, "%%%02x", s[i])
+	}
+	return out.String()
+}
+
+// disguises are the ways in which a credential is found in a text.
+func disguises(key, id, secret string) map[string]string {
+	pair := id + "||" + secret
+	b64url := base64.RawURLEncoding.EncodeToString
+	return map[string]string{
+		"a key":                             key,
+		"a key with an escape":              strings.Replace(key, "_", "%5F", 1),
+		"a key of escapes":                  escapeAll(key),
+		"a key of escapes in capitals":      strings.ToUpper(escapeAll(key)),
+		"a key escaped twice":               strings.ReplaceAll(escapeAll(key), "%", "%25"),
+		"a key for Basic":                   b64(key + ":"),
+		"a key for Basic, in the other":     b64url([]byte(key + ":")),
+		"a key for Basic, and escaped":      url.PathEscape(b64(key+":x")) + "%3D",
+		"a key in base64":                   b64(key),
+		"a key as password":                 b64("me:" + key),
+		"a key without its prefix":          strings.TrimPrefix(key, DefaultKeyPrefix),
+		"a key with its prefix in capitals": "LK_" + strings.TrimPrefix(key, DefaultKeyPrefix),
+		"a secret":                          secret,
+		"a secret with an escape":           fmt.Sprintf("%%%02X", secret[0]) + secret[1:],
+		"a signing secret":                  pair,
+		"a signing secret, escaped":         url.PathEscape(pair),
+		"a signing secret in base64":        b64(pair),
+		"a signing secret in base64url":     b64url([]byte(pair)),
+		"a secret for Basic":                b64(id + ":" + secret),
+	}
+}
+
+// holds reports whether a text has half a credential in it, in any disguise.
+func holds(text, key, id, secret string) bool {
+	for range maxEscapes {
+		for _, c := range disguises(key, id, secret) {
+			// Of a pair, the ID is no secret.
+			if middle := len(c) * 3 / 5; strings.Contains(text, c[middle:min(middle+16, len(c))]) {
+				return true
+			}
+		}
+		if text, _ = unescapeLeniently(text); !strings.Contains(text, "%") {
+			break
+		}
+	}
+	return false
+}
+
+func unescapeLeniently(s string) (string, bool) {
+	plain, _, escaped := unescape(s, nil)
+	return plain, escaped
+}
+
+func newSecrets() (key, id, secret string) {
+	key = NewAPIKey(DefaultKeyPrefix).Reveal()
+	id, s := NewAPISecret()
+	return key, id, s.Reveal()
+}
+
+func TestRedactDisguises(t *testing.T) {
+	k := &Keyring{}
+	key, id, secret := newSecrets()
+	for what, c := range disguises(key, id, secret) {
+		for _, around := range []string{"%s", "/v1/%s/x", "/v1/%s", "Basic %s", "agent/1.0 (%s) x.y.z", "name=%s;", "a.b/%s?"} {
+			text := strings.Replace(around, "%s", c, 1)
+			got := k.Redact(text)
+			if !strings.Contains(got, redacted) || holds(got, key, id, secret) {
+				t.Errorf("%s in %q is not masked: %d of %d bytes stay", what, around, len(got), len(text))
+			}
+			if before, _, _ := strings.Cut(around, "%s"); !strings.HasPrefix(got, before) {
+				t.Errorf("%s in %q: what is before it stays, and not %q", what, around, got)
+			}
+			if k.Redact(got) != got {
+				t.Errorf("%s in %q: what is masked stays as it is", what, around)
+			}
+		}
+	}
+}
+
+// TestRedactLeaves: what only looks like a credential stays, to be found by.
+func TestRedactLeaves(t *testing.T) {
+	k := &Keyring{}
+	sum := hex.EncodeToString(make([]byte, 12)) + "0af76519" // 32 hexadecimal digits
+	for _, text := range []string{
+		"/v1/contacts/019a0000-0000-7000-8000-000000000000", "/objects/" + sum, "/objects/" + strings.ToUpper(sum), "/" + sum + sum,
+		"/a%20b/%zz/%", "/caf%C3%A9/100%25", "/v1/" + strings.Repeat("a", 31) + "/" + strings.Repeat("b", 33),
+		"/files/" + b64(strings.Repeat("nothing secret ", 20)), "/cursor/" + b64(`{"after":"019a0000-0000-7000-8000-000000000000","limit":100}`),
+		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+		strings.Repeat("x", 38), "lk_" + strings.Repeat("x", 38), strings.Repeat("lk_", 1000), "",
+	} {
+		if got := k.Redact(text); got != text {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+}
+
+// TestRedactCost: the dearest texts that a header can hold cost no more than some
+// milliseconds.
+func TestRedactCost(t *testing.T) {
+	k := &Keyring{Prefix: "a"}
+	for _, text := range []string{
+		strings.Repeat("a", 16<<10), strings.Repeat("%61", 16<<10/3), strings.Repeat("%2561", 16<<10/5), strings.Repeat("a.", 8<<10),
+		strings.Repeat("|", 16<<10), strings.Repeat(strings.Repeat("a", 31)+"Z|", 16<<10/33), strings.Repeat("eyJ.eyJ.", 2<<10),
+	} {
+		best := time.Hour
+		for range 5 {
+			began := time.Now()
+			k.Redact(text)
+			best = min(best, time.Since(began))
+		}
+		if best > 200*time.Millisecond {
+			t.Errorf("%q … takes %v", text[:8], best)
+		}
+	}
+}
+
+// FuzzRedact: whatever a credential is glued to, none of it stays, and nothing
+// fails.
+func FuzzRedact(f *testing.F) {
+	seeds := []struct{ before, after string }{
+		{"", ""}, {"/", "/x"}, {"lk_", "lk_"}, {"%", "%"}, {"%2", "5F"}, {"abc", "abc"}, {"Basic ", "=="}, {"-", "_"},
+		{"a.b.", ".c"}, {"é", "\xff"}, {"%25", "%2525"}, {"eyJ.", ".x"},
+	}
+	if len(seeds) != 12 {
+		f.Fatalf("%d seeds, must be 12", len(seeds))
+	}
+	for _, s := range seeds {
+		f.Add(s.before, s.after)
+	}
+	key, id, secret := newSecrets()
+	k := &Keyring{}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		k.Redact(before)
+		for what, c := range disguises(key, id, secret) {
+			switch what {
+			case "a secret", "a secret with an escape", "a key without its prefix", "a key with its prefix in capitals":
+				// These are known only where they stand alone.
+				c = "/" + c + "/"
+			case "a signing secret", "a signing secret, escaped":
+				c = "/" + c // its ID is known whole
+			}
+			if holds(before+after, key, id, secret) {
+				return
+			}
+			if got := k.Redact(before + c + after); holds(got, key, id, secret) {
+				t.Errorf("%s between %q and %q is not masked", what, before, after)
+			}
+		}
+	})
+}
+
+func BenchmarkRedact(b *testing.B) {
+	k := &Keyring{}
+	texts := []string{"/v1/contacts/12345", "api.example.com", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, text := range texts {
+			k.Redact(text)
+		}
+	}
+}
