@@ -20,11 +20,11 @@ type RecordBounds struct {
 func (q *RecordQuery) Bounds(lead, lag int64) RecordBounds {
 	b := RecordBounds{Highest: uuid.Max}
 	if !q.Since.IsZero() {
-		b.Since = ceilMicros(q.Since)
+		b.Since = CeilMicros(q.Since)
 		b.Lowest = RequestIDAt(floorMillis(b.Since-lead), 0x00)
 	}
 	if !q.Until.IsZero() {
-		b.Until = ceilMicros(q.Until)
+		b.Until = CeilMicros(q.Until)
 		b.Highest = RequestIDAt(floorMillis(b.Until+lag)+1, 0xff)
 	}
 	if q.Before != "" {
@@ -72,6 +72,11 @@ func RequestIDMillis(id uuid.UUID) int64 {
 	return ms
 }
 
+// RequestIDDay is the day of the time in a UUIDv7: days (UTC) since 1970.
+func RequestIDDay(id uuid.UUID) int64 {
+	return RequestIDMillis(id) / (24 * time.Hour).Milliseconds()
+}
+
 // idBound returns the bound of the IDs whose text is less than before, which
 // may be any text: all below the bound, or with it if inclusive.
 func idBound(before string) (bound uuid.UUID, inclusive bool) {
@@ -113,8 +118,9 @@ func lastBelow(bound uuid.UUID, inclusive bool) uuid.UUID {
 	return uuid.Nil
 }
 
-// ceilMicros returns the first unix µs that is not before t.
-func ceilMicros(t time.Time) int64 {
+// CeilMicros returns the first unix µs that is not before t. It is for stores, which
+// keep times to the microsecond.
+func CeilMicros(t time.Time) int64 {
 	us := t.UnixMicro()
 	if time.UnixMicro(us).Before(t) {
 		us++

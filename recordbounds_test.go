@@ -75,6 +75,12 @@ func TestBoundsWithin(t *testing.T) {
 			t.Errorf("the time of an ID of %d ms is %d", ms, back)
 		}
 	}
+	const day = 86_400_000
+	for ms, want := range map[int64]int64{0: 0, day - 1: 0, day: 1, 20_000*day + 1: 20_000} {
+		if got := latchkey.RequestIDDay(latchkey.RequestIDAt(ms, 0x77)); got != want {
+			t.Errorf("an ID of %d ms is of day %d, not %d", ms, got, want)
+		}
+	}
 	if narrow := b.Within(0, 1<<47); narrow != b {
 		t.Error("wider bounds widen narrower ones")
 	}

@@ -177,7 +177,7 @@ func (s *Store) PurgeTombstones(ctx context.Context, before time.Time) (int, err
 		return 0, fault("purge", err)
 	}
 	defer conn.Release()
-	end := ceilMicros(before)
+	end := latchkey.CeilMicros(before)
 	b := new(pgx.Batch)
 	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 	b.Queue(`SELECT set_config('statement_timeout', $1, true)`, strconv.FormatInt(bulkTime.Milliseconds(), 10))

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"latchkey"
@@ -64,9 +63,6 @@ func (a *archive) forget() {
 	clear(a.days)
 }
 
-// dayOf returns the number of the day of an ID: days since 1970.
-func dayOf(id uuid.UUID) int64 { return latchkey.RequestIDMillis(id) * 1000 / microsPerDay }
-
 // A partition holds the records whose IDs were made on one day.
 type partition struct {
 	day      int64
@@ -115,7 +111,7 @@ func partitions(ctx context.Context, q querier, sizes bool) ([]partition, error)
 func (s *Store) ensureDays(ctx context.Context, items []item) error {
 	var days []int64
 	for _, i := range items {
-		if day := dayOf(i.id); len(days) == 0 || days[len(days)-1] != day {
+		if day := latchkey.RequestIDDay(i.id); len(days) == 0 || days[len(days)-1] != day {
 			days = append(days, day)
 		}
 	}

@@ -85,7 +85,7 @@ func itemsOf(records []latchkey.Record) ([]item, error) {
 	for i := range records {
 		r := &records[i]
 		id, err := uuid.Parse(r.RequestID)
-		if err != nil || dayOf(id) > lastDay {
+		if err != nil || latchkey.RequestIDDay(id) > lastDay {
 			return nil, &latchkey.InvalidError{Field: "request_id", Problem: "is not a UUIDv7 of these millennia"}
 		}
 		if r.Status != int(int32(min(max(r.Status, math.MinInt32), math.MaxInt32))) {
@@ -239,7 +239,7 @@ func once(ctx context.Context, conn *pgx.Conn, statement string) error {
 // can be in.
 func (s *Store) Record(ctx context.Context, requestID string) (latchkey.Record, error) {
 	id, err := uuid.Parse(requestID)
-	if err != nil || dayOf(id) > lastDay {
+	if err != nil || latchkey.RequestIDDay(id) > lastDay {
 		return latchkey.Record{}, latchkey.NotFound("request", requestID)
 	}
 	list, err := s.queryRecords(ctx, `WHERE id = $1::uuid`, id.String())

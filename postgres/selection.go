@@ -27,10 +27,10 @@ func (s *Store) Records(ctx context.Context, q latchkey.RecordQuery) ([]latchkey
 	b := q.Bounds(lead, lag)
 	var list []latchkey.Record
 	for _, p := range days {
-		if p.day > dayOf(b.Highest) || !p.attached || p.leaving {
+		if p.day > latchkey.RequestIDDay(b.Highest) || !p.attached || p.leaving {
 			continue
 		}
-		if p.day < dayOf(b.Lowest) || len(list) >= limit {
+		if p.day < latchkey.RequestIDDay(b.Lowest) || len(list) >= limit {
 			break
 		}
 		where, args := conditions(&q, b.Within(p.day*microsPerDay/1000, (p.day+1)*microsPerDay/1000), limit-len(list))

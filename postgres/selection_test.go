@@ -49,7 +49,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{latchkey.RecordQuery{TraceID: r.TraceID, TeamID: r.TeamID}, "hashtextextended_idx1", sorts},
 		{latchkey.RecordQuery{ClientIP: r.ClientIP}, "hashtextextended_idx2", sorts},
 	} {
-		day := dayOf(latchkey.RequestIDAt(r.Time.UnixMilli(), 0))
+		day := latchkey.RequestIDDay(latchkey.RequestIDAt(r.Time.UnixMilli(), 0))
 		where, args := conditions(&c.q, c.q.Bounds(0, 0).Within(day*microsPerDay/1000, (day+1)*microsPerDay/1000), 100)
 		plan := planOf(t, s, `SELECT id FROM records `+where, args...)
 		if !strings.Contains(plan, "records_20260302_"+c.index+" ") && !strings.Contains(plan, "records_20260302_"+c.index+"\n") {

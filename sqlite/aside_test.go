@@ -159,7 +159,7 @@ func TestSpoiltDay(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			path := s.days.path(dayOf(uuid.MustParse(r.RequestID)))
+			path := s.days.path(latchkey.RequestIDDay(uuid.MustParse(r.RequestID)))
 			c.spoil(t, path)
 			s, _ = reopen(t, dir)
 			if _, err := s.Record(t.Context(), r.RequestID); err == nil || errors.Is(err, latchkey.ErrNotFound) {

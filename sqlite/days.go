@@ -12,10 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
-
-	"latchkey"
 )
 
 // recordsDir is the directory of the day files, in the data directory.
@@ -62,9 +58,6 @@ type day struct {
 	turn  uint64 // when it was last asked for; of days.mu
 	words words
 }
-
-// dayOf returns the number of the day of an ID.
-func dayOf(id uuid.UUID) int64 { return latchkey.RequestIDMillis(id) * 1000 / microsPerDay }
 
 // begins returns the first moment of a day, in unix µs.
 func (d *day) begins() int64 { return d.number * microsPerDay }

@@ -60,7 +60,7 @@ func TestOpeningHoldsUpNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = mustOpen(t, dir) // which looks at the newest two days
-	number := dayOf(uuid.MustParse(list[2].RequestID))
+	number := latchkey.RequestIDDay(uuid.MustParse(list[2].RequestID))
 	other, err := sql.Open("sqlite", s.days.path(number))
 	if err != nil {
 		t.Fatal(err)

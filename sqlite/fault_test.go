@@ -148,7 +148,7 @@ func TestDiskFull(t *testing.T) {
 	if err := s.AppendRecords(t.Context(), []latchkey.Record{first}); err != nil {
 		t.Fatal(err)
 	}
-	today, err := s.days.acquire(t.Context(), dayOf(uuid.MustParse(first.RequestID)), false)
+	today, err := s.days.acquire(t.Context(), latchkey.RequestIDDay(uuid.MustParse(first.RequestID)), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) er
 	items := make([]item, len(records))
 	for i := range records {
 		id, err := uuid.Parse(records[i].RequestID)
-		if err != nil || dayOf(id) > lastDay {
+		if err != nil || latchkey.RequestIDDay(id) > lastDay {
 			return &latchkey.InvalidError{Field: "request_id", Problem: "is not a UUIDv7 of these millennia"}
 		}
 		items[i] = item{id, records[i].Time.UnixMicro(), &records[i]}
@@ -49,8 +49,8 @@ func (s *Store) AppendRecords(ctx context.Context, records []latchkey.Record) er
 	}
 	used := map[string]int64{}
 	for len(items) > 0 {
-		number := dayOf(items[0].id)
-		n := slices.IndexFunc(items, func(i item) bool { return dayOf(i.id) != number })
+		number := latchkey.RequestIDDay(items[0].id)
+		n := slices.IndexFunc(items, func(i item) bool { return latchkey.RequestIDDay(i.id) != number })
 		if n < 0 {
 			n = len(items)
 		}
@@ -268,11 +268,11 @@ func scanLastUsed(rows *sql.Rows, each func(id string, us int64)) error {
 // in.
 func (s *Store) Record(ctx context.Context, requestID string) (latchkey.Record, error) {
 	id, err := uuid.Parse(requestID)
-	if err != nil || dayOf(id) > lastDay {
+	if err != nil || latchkey.RequestIDDay(id) > lastDay {
 		return latchkey.Record{}, latchkey.NotFound("request", requestID)
 	}
 	var list []latchkey.Record
-	err = s.days.with(ctx, dayOf(id), false, func(d *day) error {
+	err = s.days.with(ctx, latchkey.RequestIDDay(id), false, func(d *day) error {
 		var err error
 		list, err = d.query(ctx, `WHERE id = ?`, id[:])
 		return err

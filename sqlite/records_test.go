@@ -36,7 +36,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{latchkey.RecordQuery{ClientRequestID: "mine"}, "INDEX records_client_request (client_request_id=?" + between},
 		{latchkey.RecordQuery{TraceID: strings.Repeat("ab", 16)}, "INDEX records_trace (trace_id=?" + between},
 	} {
-		err := s.days.with(t.Context(), dayOf(id), false, func(d *day) error {
+		err := s.days.with(t.Context(), latchkey.RequestIDDay(id), false, func(d *day) error {
 			where, args, err := d.conditions(t.Context(), &c.q, c.q.Bounds(0, 0))
 			if err != nil {
 				return err
@@ -112,7 +112,7 @@ func TestDaysStayBounded(t *testing.T) {
 		t.Errorf("%d files are open, must be at most %d", len(s.days.open), maxOpenDays)
 	}
 	oldest := uuid.MustParse(ids[len(ids)-1])
-	err := s.days.with(t.Context(), dayOf(oldest), false, func(d *day) error {
+	err := s.days.with(t.Context(), latchkey.RequestIDDay(oldest), false, func(d *day) error {
 		if err := s.Retain(t.Context(), latchkey.Retention{Age: 48 * time.Hour}); err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func TestStrangersWords(t *testing.T) {
 			t.Errorf("a text without a number is searched: %v", err)
 		}
 	}
-	err := s.days.with(t.Context(), dayOf(uuid.MustParse(batch[0].RequestID)), false, func(d *day) error {
+	err := s.days.with(t.Context(), latchkey.RequestIDDay(uuid.MustParse(batch[0].RequestID)), false, func(d *day) error {
 		var words int
 		err := d.read.QueryRowContext(t.Context(), `SELECT count(*) FROM words`).Scan(&words)
 		if words > 2*maxWords+10 {

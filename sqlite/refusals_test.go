@@ -115,7 +115,7 @@ func TestFutureDay(t *testing.T) {
 			t.Fatalf("a record of today goes for one of tomorrow: %v", err)
 		}
 	}
-	size, err := s.days.sizeOf(t.Context(), dayOf(uuid.MustParse(today[0].RequestID)))
+	size, err := s.days.sizeOf(t.Context(), latchkey.RequestIDDay(uuid.MustParse(today[0].RequestID)))
 	if err != nil || size.refusals > 1500 || size.free == 0 {
 		t.Errorf("today's file keeps its room for what comes: %+v, %v", size, err)
 	}
@@ -130,7 +130,7 @@ func TestFreeRoomIsGivenBack(t *testing.T) {
 	if err := s.AppendRecords(t.Context(), append(flood, recordsOf(1, 1, latchkey.OutcomeAccepted)...)); err != nil {
 		t.Fatal(err)
 	}
-	path := s.days.path(dayOf(uuid.MustParse(flood[0].RequestID)))
+	path := s.days.path(latchkey.RequestIDDay(uuid.MustParse(flood[0].RequestID)))
 	size := func() int64 {
 		t.Helper()
 		info, err := os.Stat(path)
@@ -146,7 +146,7 @@ func TestFreeRoomIsGivenBack(t *testing.T) {
 		}
 	}
 	retain(latchkey.Retention{Bytes: keep})
-	err := s.days.with(t.Context(), dayOf(uuid.MustParse(flood[0].RequestID)), false, func(d *day) error {
+	err := s.days.with(t.Context(), latchkey.RequestIDDay(uuid.MustParse(flood[0].RequestID)), false, func(d *day) error {
 		_, err := d.write.ExecContext(t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`)
 		return err
 	})

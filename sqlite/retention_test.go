@@ -45,7 +45,7 @@ func fillDays(t *testing.T, s *Store, days int) (list []latchkey.Record) {
 // damage overwrites the file of a record's day. The store must be closed.
 func damage(t *testing.T, s *Store, r latchkey.Record) string {
 	t.Helper()
-	path := s.days.path(dayOf(uuid.MustParse(r.RequestID)))
+	path := s.days.path(latchkey.RequestIDDay(uuid.MustParse(r.RequestID)))
 	if err := os.WriteFile(path, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestRetainGoesOn(t *testing.T) {
 func full(t *testing.T, s *Store, list []latchkey.Record) *Store {
 	unwritable(t, s.records)
 	for _, r := range list {
-		err := s.days.with(t.Context(), dayOf(uuid.MustParse(r.RequestID)), false, func(d *day) error {
+		err := s.days.with(t.Context(), latchkey.RequestIDDay(uuid.MustParse(r.RequestID)), false, func(d *day) error {
 			unwritable(t, d.database)
 			return nil
 		})

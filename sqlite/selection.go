@@ -27,10 +27,10 @@ func (s *Store) Records(ctx context.Context, q latchkey.RecordQuery) ([]latchkey
 	bounds := q.Bounds(lead, lag)
 	var list []latchkey.Record
 	for _, number := range numbers {
-		if number > dayOf(bounds.Highest) {
+		if number > latchkey.RequestIDDay(bounds.Highest) {
 			continue
 		}
-		if number < dayOf(bounds.Lowest) || len(list) >= limit {
+		if number < latchkey.RequestIDDay(bounds.Lowest) || len(list) >= limit {
 			break
 		}
 		err := s.days.with(ctx, number, false, func(d *day) error {

@@ -92,7 +92,7 @@ func TestSpace(t *testing.T) {
 	if _, err := g.fill(t.Context(), s, count); err != nil {
 		t.Fatal(err)
 	}
-	err := s.days.with(t.Context(), dayOf(g.last), false, func(d *day) error {
+	err := s.days.with(t.Context(), latchkey.RequestIDDay(g.last), false, func(d *day) error {
 		var records, all int
 		err := d.write.QueryRowContext(t.Context(), `
 			SELECT sum(pgsize) FILTER (WHERE name = 'records'), sum(pgsize) FROM dbstat`).Scan(&records, &all)

@@ -203,15 +203,6 @@ func micros(t time.Time) time.Time { return fromMicros(t.UnixMicro()) }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-// ceilMicros returns the first unix µs that is not before t.
-func ceilMicros(t time.Time) int64 {
-	us := t.UnixMicro()
-	if time.UnixMicro(us).Before(t) {
-		us++
-	}
-	return us
-}
-
 // nullable keeps a zero time as NULL.
 func nullable(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.UnixMicro(), Valid: !t.IsZero()}

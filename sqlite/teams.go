@@ -194,7 +194,7 @@ func teamsAfter(ctx context.Context, q querier, after latchkey.Revision) ([]latc
 func (s *Store) PurgeTombstones(ctx context.Context, before time.Time) (int, error) {
 	var count int
 	err := s.credentials.change(ctx, func(c *sql.Conn) error {
-		end := ceilMicros(before)
+		end := latchkey.CeilMicros(before)
 		credentials, horizon, err := purgeCredentials(ctx, c, end)
 		if err != nil {
 			return s.credentials.fault("purge credentials", err)
