@@ -151,18 +151,23 @@ func misplaced(prefix, value string) (mistake, mend string) {
 	return foreign(prefix, value)
 }
 
+const (
+	copyAll   = "Copy all of it (" + currentKey + ")."
+	otherCase = "The API key's letters are written in another case."
+	keepCase  = "Keep capital and small letters as they are. " + copyAll
+)
+
 // misbegun is about a whole key of ours with a wrong front: a key of 32 random
 // characters is known by its checksum, which covers its prefix too.
 func misbegun(prefix, value string) (mistake, mend string) {
-	const copied = "Copy all of it (" + currentKey + ")."
 	for n := 1; n <= len(prefix); n++ {
 		if formOf(prefix, prefix[:n]+value) != formWhole {
 			continue
 		}
 		if n < len(prefix) {
-			return fmt.Sprintf("The API key is cut short: its first %s missing.", charactersAre(n)), copied
+			return fmt.Sprintf("The API key is cut short: its first %s missing.", charactersAre(n)), copyAll
 		}
-		return "The API key's prefix " + prefix + " is missing.", copied
+		return "The API key's prefix " + prefix + " is missing.", copyAll
 	}
 	whole := len(prefix) + randomChars + checksumChars
 	if len(value) < len(prefix) || strings.HasPrefix(value, prefix) || !strings.EqualFold(value[:len(prefix)], prefix) {
@@ -170,9 +175,9 @@ func misbegun(prefix, value string) (mistake, mend string) {
 	}
 	switch {
 	case formOf(prefix, prefix+value[len(prefix):]) == formWhole:
-		return "The API key's prefix " + prefix + " is written in another case.", "Keep capital and small letters as they are: " + copied
+		return "The API key's prefix " + prefix + " is written in another case.", keepCase
 	case len(value) == whole:
-		return "The API key's letters are written in another case.", "Keep capital and small letters as they are: " + copied
+		return otherCase, keepCase
 	}
 	return "", ""
 }
@@ -191,6 +196,8 @@ func brokenKey(whole int, value string) (mistake, mend string) {
 		return fmt.Sprintf("The API key is cut short: it has %d of %d characters.", n, whole), "Copy all of it."
 	case n > whole:
 		return fmt.Sprintf("The API key is too long: it has %d characters, not %d.", n, whole), "Was it pasted twice, or with something behind it?"
+	case value == strings.ToLower(value): // no key that was made by chance is
+		return otherCase, keepCase
 	}
 	return "The API key has a typing mistake: its checksum does not fit.", "Copy it in place of typing it."
 }

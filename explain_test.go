@@ -155,6 +155,7 @@ func (s *scene) slips() []slip {
 		{"key without its prefix", "Bearer " + s.key[3:], latchkey.ReasonKeyUnknown, "prefix lk_ is missing", "all of it"},
 		{"key without its prefix, by Basic", basic(s.key[3:] + ":"), latchkey.ReasonKeyUnknown, "prefix lk_ is missing", "all of it"},
 		{"key with its prefix in capitals", "Bearer LK_" + s.key[3:], latchkey.ReasonKeyUnknown, "prefix lk_ is written in another case", "capital and small"},
+		{"key in small letters", "Bearer " + strings.ToLower(s.key), latchkey.ReasonKeyChecksum, "letters are written in another case", "capital and small"},
 		{"key in capitals", "Bearer " + strings.ToUpper(s.key), latchkey.ReasonKeyUnknown, "letters are written in another case", "capital and small"},
 		{"key with a typo", "Bearer " + string(typo), latchkey.ReasonKeyChecksum, "typing mistake", "Copy"},
 		{"key pasted twice", "Bearer " + s.key + s.key, latchkey.ReasonKeyChecksum, "too long: it has 82", "twice"},
