@@ -184,7 +184,7 @@ func (v *visit) madeBefore(id string, conflict error) (deed, error) {
 		return deed{}, errRevokedSince
 	}
 	began := time.Now()
-	s, err := v.Keyring.Replica.Settle(v.ctx(), latchkey.Position{})
+	s, err := v.Keyring.Replica.Settle(v.ctx(), latchkey.Change{})
 	s.Took = time.Since(began)
 	if err != nil {
 		return deed{}, fmt.Errorf("the API secret is made, but not every node is known to follow it: %w: %w", latchkey.ErrOutcomeUnknown, err)
