@@ -30,6 +30,7 @@ type disk struct {
 	stuck   atomic.Bool  // no Sync returns
 	syncs   atomic.Int64 // that succeeded
 
+	held       atomic.Pointer[func(path string) bool]                 // whose writes do not return
 	unreadable atomic.Pointer[func(path string, from, to int64) bool] // what cannot be read: EIO
 }
 
@@ -61,6 +62,20 @@ func (d *disk) refuse(which func(path string, from, to int64) bool) {
 	d.unreadable.Store(&which)
 }
 
+// hold lets no write to some segments return; nil: to none.
+func (d *disk) hold(which func(path string) bool) {
+	if which == nil {
+		d.held.Store(nil)
+		return
+	}
+	d.held.Store(&which)
+}
+
+func (d *disk) holds(path string) bool {
+	which := d.held.Load()
+	return which != nil && (*which)(path)
+}
+
 func (f faulty) ReadAt(b []byte, at int64) (int, error) {
 	if which := f.d.unreadable.Load(); which != nil && (*which)(f.path, at, at+int64(len(b))) {
 		return 0, syscall.EIO
@@ -69,7 +84,7 @@ func (f faulty) ReadAt(b []byte, at int64) (int, error) {
 }
 
 func (f faulty) WriteAt(b []byte, at int64) (int, error) {
-	for f.d.hanging.Load() {
+	for f.d.hanging.Load() || f.d.holds(f.path) {
 		time.Sleep(time.Millisecond)
 	}
 	switch {

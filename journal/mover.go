@@ -225,6 +225,9 @@ func (j *Journal) append(ctx context.Context, list []latchkey.Record) error {
 // free deletes the oldest segment, all of whose ended records are in the store.
 // Records that began there and go on are first carried over.
 func (j *Journal) free(s *segment) (n int, err error) {
+	// The batch under way may have begun records here, and have gone on to
+	// the next segment: open counts them when it is done.
+	j.sealNow(s)
 	j.mu.Lock()
 	if s.open > 0 {
 		carried := j.carry(s)
