@@ -11,9 +11,15 @@ var (
 	errBehind = errors.New("the store does not take records, and the journal is as large as it may be")
 )
 
+// reserveShare is the part of a segment, one in so many, that is kept free for
+// the ends of live records at most. Ends that find no place there go to the
+// store past the segments.
+const reserveShare = 4
+
 // current returns the segment that an item goes to, and how many bytes it may
 // write there. A record does not begin where there would be no room for the ends
-// of those that have begun.
+// of those that have begun; but however many these are, most of a segment is for
+// beginnings.
 func (j *Journal) current(i *item) (s *segment, room int64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -23,27 +29,33 @@ func (j *Journal) current(i *item) (s *segment, room int64, err error) {
 	if s != nil && s.unsafe && j.spare != nil && j.held() <= j.config.MaxBytes {
 		s = nil
 	}
-	reserve := j.reserved
-	if j.spare != nil || i.kind == kindEnd {
-		reserve = 0
-	}
-	switch free := int64(0); {
-	case s == nil:
-	case s.end+i.size()+reserve <= s.size:
-		free = s.size - s.end
-		if j.spare == nil && i.kind == kindEnd && free < j.reserved+i.size() {
-			free = i.size() // what follows it may be a beginning
+	if s != nil {
+		need, reserve := i.size(), j.reserve()
+		if i.kind == kindBegin {
+			need += reserve
 		}
-		return s, free - reserve, nil
+		if free := s.size - s.end; need <= free {
+			return s, max(i.size(), free-reserve), nil // what follows an end may be a beginning
+		}
 	}
 	if err := j.rotate(i.kind == kindBegin); err != nil {
 		return nil, 0, err
 	}
 	s = j.segments[len(j.segments)-1]
-	if s.end+i.size() > s.size {
+	free := s.size - s.end
+	if i.size() > free {
 		return nil, 0, fmt.Errorf("a record of %d bytes does not fit into a segment", i.size())
 	}
-	return s, s.size - s.end, nil
+	return s, max(i.size(), free-j.reserve()), nil
+}
+
+// reserve returns how much of the current segment is kept for ends: nothing if
+// the next one is there. j.mu is held.
+func (j *Journal) reserve() int64 {
+	if j.spare != nil {
+		return 0
+	}
+	return min(j.reserved, j.config.SegmentSize/reserveShare)
 }
 
 // rotate seals the current segment, and begins the next. j.mu is held; it is
@@ -68,10 +80,16 @@ func (j *Journal) rotate(begin bool) error {
 	return nil
 }
 
-// held returns how many bytes the segments hold. j.mu is held.
+// held returns how many bytes the segments hold: of the current one what was
+// written, of the others what they take on disk, however little that is of
+// records. j.mu is held.
 func (j *Journal) held() (total int64) {
 	for _, s := range j.segments {
-		total += s.end
+		if s.sealed {
+			total += s.size
+		} else {
+			total += s.end
+		}
 	}
 	return total
 }

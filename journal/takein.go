@@ -107,6 +107,8 @@ func (j *Journal) takeInSegment(f *finding, begun map[uuid.UUID]place, lost *los
 	if !s.damaged { // else it is set aside as it is
 		if err := s.file.Truncate(s.end); err != nil {
 			j.logger.Warn("the rest of a segment cannot be cut off", "segment", f.path, "error", err)
+		} else {
+			s.size = s.end
 		}
 		if s.end == segmentHeader {
 			return s.remove()
