@@ -198,7 +198,7 @@ func (j *Journal) Begin(r latchkey.Record) error {
 		j.used[r.CredentialID] = r.Time
 	}
 	var b *batch
-	if r.Outcome != latchkey.OutcomeDenied || !j.crowded() {
+	if !strange(&r) || !j.crowded() {
 		b = j.enqueue(kindBegin, id, l)
 	}
 	kept := b != nil
@@ -299,9 +299,14 @@ func (j *Journal) settle(id uuid.UUID, l *live) {
 }
 
 // crowded reports whether what waits for the store is half of what may: from
-// there on refusals, which anybody can make as many of as they like, are not
-// kept. j.mu is held.
+// there on what strangers can make is not kept. j.mu is held.
 func (j *Journal) crowded() bool { return j.held() > j.config.MaxBytes/2 }
+
+// strange reports whether anybody can make as many of a record as they like: of
+// a refusal, and of what no team was known of, such as a request that is no HTTP.
+func strange(r *latchkey.Record) bool {
+	return r.Outcome == latchkey.OutcomeDenied || r.TeamID == ""
+}
 
 // enqueue gives an entry to the writer; nil if too much waits for it. j.mu is
 // held.

@@ -218,13 +218,28 @@ func TestCloseIsBounded(t *testing.T) {
 // TestRefusalsGiveWay: while the store takes nothing, refusals, of which anybody
 // can make any number, leave room for the others.
 func TestRefusalsGiveWay(t *testing.T) {
+	for what, change := range map[string]func(*latchkey.Record){
+		"refusals": func(r *latchkey.Record) {
+			r.Outcome, r.Reason, r.TeamID, r.CredentialID = latchkey.OutcomeDenied, latchkey.ReasonKeyUnknown, "", ""
+		},
+		"a team's refusals": func(r *latchkey.Record) { r.Outcome, r.Reason = latchkey.OutcomeDenied, latchkey.ReasonBadSignature },
+		"what is no HTTP": func(r *latchkey.Record) {
+			r.Outcome, r.Reason, r.Status = latchkey.OutcomeError, latchkey.Reason(latchkey.CodeInvalidRequest), 400
+			r.TeamID, r.CredentialID = "", ""
+		},
+	} {
+		t.Run(what, func(t *testing.T) { testGivesWay(t, change) })
+	}
+}
+
+func testGivesWay(t *testing.T, change func(*latchkey.Record)) {
 	s, d := newShelf(), &disk{}
 	s.shut(true)
 	j := opened(t, t.TempDir(), s, d, func(c *Config) { c.MaxBytes = 256 << 10 })
 	refused := 0
 	for range 4000 {
 		r := newRequest()
-		r.Outcome, r.Reason, r.TeamID, r.CredentialID = latchkey.OutcomeDenied, latchkey.ReasonKeyUnknown, "", ""
+		change(&r)
 		if err := j.Begin(r); err != nil {
 			t.Fatal(err)
 		}
@@ -240,7 +255,7 @@ func TestRefusalsGiveWay(t *testing.T) {
 	}
 	for _, r := range accepted {
 		if _, err := j.Record(t.Context(), r.RequestID); err != nil {
-			t.Fatalf("a flood of refusals takes the place of a request that was accepted: %v", err)
+			t.Fatalf("a flood takes the place of a request that was accepted: %v", err)
 		}
 	}
 	s.shut(false)
