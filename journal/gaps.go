@@ -34,6 +34,7 @@ type gapSlot struct {
 	gap   latchkey.Gap // Count 0: the slot is free
 	open  bool         // the last record could not be kept
 	given latchkey.Gap // what the store has of it while it is open
+	known bool         // the store has it under its From, or may have it
 }
 
 // openGaps reads the gaps that a process left behind. One that was open when it
@@ -71,7 +72,7 @@ func (g *gaps) lose(n int64, from, to time.Time) {
 	slot := -1
 	for i := range g.slots {
 		s := &g.slots[i]
-		if s.open && s.given.Count > 0 && from.Before(s.gap.From) {
+		if s.open && s.known && from.Before(s.gap.From) {
 			s.open = false // the store knows it by its From
 			g.dirty |= 1 << i
 			continue
@@ -159,13 +160,29 @@ func (g *gaps) news() (list []latchkey.Gap) {
 	return list
 }
 
+// give notes that a gap is on its way to the store, which may have it from then
+// on, also if that seems to fail.
+func (g *gaps) give(gap latchkey.Gap) {
+	if s := g.slot(gap.From); s != nil {
+		s.known = true
+	}
+}
+
 // gave notes what the store has of a gap.
 func (g *gaps) gave(gap latchkey.Gap) {
+	if s := g.slot(gap.From); s != nil {
+		s.given = gap
+	}
+}
+
+// slot returns the slot of the open gap that begins at a time; nil if there is none.
+func (g *gaps) slot(from time.Time) *gapSlot {
 	for i := range g.slots {
-		if s := &g.slots[i]; s.gap.Count > 0 && s.gap.From.Equal(gap.From) {
-			s.given = gap
+		if s := &g.slots[i]; s.open && s.gap.From.Equal(from) {
+			return s
 		}
 	}
+	return nil
 }
 
 // span returns the time of a record: that in it, and that in its ID, by which

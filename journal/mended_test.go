@@ -1,9 +1,11 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,6 +174,7 @@ func TestGapThatMovesBack(t *testing.T) {
 	at := time.UnixMicro(1e15).UTC()
 	g.lose(1, at, at)
 	for _, n := range g.news() {
+		g.give(n)
 		g.gave(n)
 	}
 	g.lose(2, at.Add(-time.Second), at)
@@ -179,6 +182,51 @@ func TestGapThatMovesBack(t *testing.T) {
 	list := g.closed()
 	if len(list) != 2 || list[0].Count != 1 || !list[0].From.Equal(at) || list[1].Count != 2 {
 		t.Errorf("gaps: %v", list)
+	}
+}
+
+// A slowShelf holds gaps up on their way.
+type slowShelf struct {
+	*shelf
+	onGap func(latchkey.Gap) error // before it is there
+}
+
+func (s *slowShelf) AddGap(ctx context.Context, g latchkey.Gap) error {
+	err := s.onGap(g)
+	return errors.Join(s.shelf.AddGap(ctx, g), err)
+}
+
+// TestGapThatMovesBackOnItsWay: the same while the gap is on its way to the store,
+// also when nobody can say whether it got there.
+func TestGapThatMovesBackOnItsWay(t *testing.T) {
+	for _, outcome := range []error{nil, latchkey.ErrOutcomeUnknown} {
+		s := &slowShelf{shelf: newShelf()}
+		at := time.UnixMicro(1e15).UTC()
+		j := &Journal{store: s, gaps: &gaps{node: "node-1"}, handIn: &handIn{}, wakeWriter: make(chan struct{}, 1)}
+		j.gaps.lose(1, at, at)
+		s.onGap = func(latchkey.Gap) error {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			if j.gaps.lost == 1 {
+				j.gaps.lose(1, at.Add(-time.Millisecond), at.Add(-time.Millisecond))
+			}
+			return outcome
+		}
+		if err := j.moveGaps(t.Context()); !errors.Is(err, outcome) {
+			t.Fatal(err)
+		}
+		outcome = nil
+		j.gaps.end()
+		if err := j.moveGaps(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var sum int64
+		for _, g := range s.gaps {
+			sum += g.Count
+		}
+		if sum != 2 {
+			t.Errorf("2 records are lost, the store's gaps count %d: %v", sum, s.gaps)
+		}
 	}
 }
 
@@ -360,5 +408,42 @@ func TestPause(t *testing.T) {
 	j.segments, j.handIn = nil, &handIn{done: time.Now().Add(-time.Minute)}
 	if got := j.pause(time.Second); got != 0 {
 		t.Errorf("other nodes wait: it rests %v", got)
+	}
+}
+
+// TestCarriedInParts: many records that are carried over leave room for those
+// that begin meanwhile, and are carried in the end.
+func TestCarriedInParts(t *testing.T) {
+	s := newShelf()
+	j := opened(t, t.TempDir(), s, &disk{}, func(c *Config) { c.SegmentSize = 16 << 20 })
+	var all []latchkey.Record
+	for range 5000 {
+		r := newRequest()
+		r.UserAgent = strings.Repeat("a", 1000)
+		if err := j.Begin(r); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	first := segmentOf(j)
+	j.mu.Lock()
+	batch := j.carry(first)
+	carried := len(batch.bytes)
+	j.mu.Unlock()
+	if carried == 0 || carried > maxPending/2 {
+		t.Errorf("%d bytes are carried over at once, of %d that may wait", carried, maxPending)
+	}
+	wake(j.wakeWriter)
+	j.sealNow(first)
+	waitUntil(t, "all are carried over, and the segment is deleted", func() bool {
+		_, err := os.Stat(first.path)
+		return errors.Is(err, os.ErrNotExist)
+	})
+	for _, r := range all {
+		j.End(r)
+	}
+	closed(t, j)
+	if len(s.records) != len(all) || len(s.gaps) > 0 {
+		t.Errorf("%d records of %d are stored, and there are gaps: %v", len(s.records), len(all), s.gaps)
 	}
 }

@@ -15,6 +15,9 @@ const (
 	restShare = 5
 	// moveChunk is how much of a segment is read at a time, in bytes.
 	moveChunk = 1 << 20
+	// maxCarry is how much is carried over at a time, in bytes, to leave the
+	// most of maxPending to what comes.
+	maxCarry = 1 << 20
 	// moveTime bounds one attempt at the store.
 	moveTime = 30 * time.Second
 	// maxRetry is how long the mover waits at most after a failure.
@@ -229,7 +232,7 @@ func (j *Journal) free(s *segment) (n int, err error) {
 	// the next segment: open counts them when it is done.
 	j.sealNow(s)
 	j.mu.Lock()
-	if s.open > 0 {
+	if open := s.open; open > 0 {
 		carried := j.carry(s)
 		j.mu.Unlock()
 		wake(j.wakeWriter)
@@ -239,8 +242,9 @@ func (j *Journal) free(s *segment) (n int, err error) {
 		<-carried.done
 		j.mu.Lock()
 		if s.open > 0 {
+			n = open - s.open
 			j.mu.Unlock()
-			return 0, nil // the disk did not take them: they stay where they are
+			return n, nil // there are more; or the disk did not take them, and they stay where they are
 		}
 	}
 	j.segments = j.segments[1:]
@@ -256,13 +260,18 @@ func (j *Journal) free(s *segment) (n int, err error) {
 	return 1, nil
 }
 
-// carry begins the live records of a segment again, in the current one. j.mu is
-// held.
+// carry begins live records of a segment again, in the current one: so many that
+// what waits for the writer leaves room for others. j.mu is held.
 func (j *Journal) carry(s *segment) (b *batch) {
+	before := len(j.pending.bytes)
 	for id, l := range j.live {
-		if l.home == s && !l.ended {
-			b = j.enqueue(kindBegin, id, l)
+		if l.home != s || l.ended {
+			continue
 		}
+		if len(j.pending.bytes)-before >= maxCarry || j.enqueue(kindBegin, id, l) == nil {
+			break
+		}
+		b = j.pending
 	}
 	return b
 }
@@ -277,6 +286,9 @@ func (j *Journal) moveGaps(ctx context.Context) error {
 		open = nil
 	}
 	for _, g := range open {
+		j.mu.Lock()
+		j.gaps.give(g)
+		j.mu.Unlock()
 		if err := j.store.AddGap(ctx, g); err != nil {
 			return err
 		}
