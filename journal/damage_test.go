@@ -217,3 +217,28 @@ func FuzzSegment(f *testing.F) {
 		}
 	})
 }
+
+// TestNeverBegun: a segment that a process was killed over while it made it holds
+// nothing, and goes without a word.
+func TestNeverBegun(t *testing.T) {
+	content, name, _ := leftBehind(t, 1)
+	header := content[:segmentHeader]
+	for what, held := range map[string][]byte{
+		"an empty file":   {},
+		"zeros":           make([]byte, 32<<10),
+		"half a header":   append(bytes.Clone(header[:12]), make([]byte, 32<<10)...),
+		"part of header":  header[:20],
+		"a header, alone": append(bytes.Clone(header), make([]byte, 32<<10)...),
+	} {
+		dir, s := t.TempDir(), newShelf()
+		if err := os.WriteFile(filepath.Join(dir, name), held, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		j := opened(t, dir, s, &disk{}, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		closed(t, j)
+		if left, _ := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix+"*")); len(left) > 0 || log.Len() > 0 || len(s.gaps) > 0 {
+			t.Errorf("%s: left behind %v, gaps %v, and it says: %s", what, left, s.gaps, log.String())
+		}
+	}
+}

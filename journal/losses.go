@@ -44,19 +44,22 @@ func (l *losses) read(at time.Time) {
 }
 
 // without takes a segment that has no header, or none that can be read, for
-// lost, unless nothing was ever in it.
-func (l *losses) without(path string, f file, size int64) {
+// lost. It reports whether nothing was ever in it: a process was killed while it
+// made it.
+func (l *losses) without(path string, f file, size int64) (empty bool) {
 	since := born(path)
 	if f == nil {
 		l.lose(size, since)
-		return
+		return false
 	}
 	s := &segment{path: path, file: f}
 	b, bad := s.readable(nil, 0, size)
-	// Of a segment that was never begun not even the header is whole.
-	if n := len(bytes.TrimRight(b[min(len(b), segmentHeader):], "\x00")); n > 0 || len(bad) > 0 {
-		l.lose(max(int64(n), within(bad, 0, size)), since)
+	n := len(bytes.TrimRight(b[min(len(b), segmentHeader):], "\x00"))
+	if n == 0 && len(bad) == 0 {
+		return true
 	}
+	l.lose(max(int64(n), within(bad, 0, size)), since)
+	return false
 }
 
 // A trace is the order in which a segment was read, for [losses]: what is lost

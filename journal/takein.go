@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -80,9 +81,7 @@ func (j *Journal) takeInSegment(f *finding, begun map[uuid.UUID]place, lost *los
 	case errors.As(f.err, &other):
 		return f.err // whoever wrote it can read it
 	case f.err != nil:
-		j.logger.Error("a segment of the journal cannot be used, and is set aside", "segment", f.path, "error", f.err)
-		j.giveUpSegment(f.path, lost)
-		return setAside(f.path)
+		return j.giveUpSegment(f, lost)
 	}
 	s := f.segment
 	j.next = max(j.next, s.sequence+1)
@@ -118,19 +117,29 @@ func (j *Journal) takeInSegment(f *finding, begun map[uuid.UUID]place, lost *los
 	return nil
 }
 
-// giveUpSegment counts what was in a segment that cannot be opened.
-func (j *Journal) giveUpSegment(path string, lost *losses) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return
+// giveUpSegment sets a segment aside that cannot be opened, and counts what was
+// in it. One that was never begun is deleted.
+func (j *Journal) giveUpSegment(found *finding, lost *losses) error {
+	sequence, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(found.path), segmentSuffix), 16, 64)
+	if err == nil {
+		j.next = max(j.next, sequence+1)
 	}
-	f, err := j.config.open(path)
-	if err != nil {
-		lost.without(path, nil, info.Size())
-		return
+	if info, err := os.Stat(found.path); err == nil {
+		f, err := j.config.open(found.path)
+		if err != nil {
+			lost.without(found.path, nil, info.Size())
+		} else {
+			empty := lost.without(found.path, f, info.Size())
+			if err := f.Close(); err != nil {
+				j.logger.Warn("a segment cannot be closed", "segment", found.path, "error", err)
+			}
+			if empty && errors.Is(found.err, errNoSegment) {
+				return os.Remove(found.path)
+			}
+		}
 	}
-	defer f.Close()
-	lost.without(path, f, info.Size())
+	j.logger.Error("a segment of the journal cannot be used, and is set aside", "segment", found.path, "error", found.err)
+	return setAside(found.path)
 }
 
 // A versionError is a segment of another latchkey.
