@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -240,5 +241,57 @@ func TestNeverBegun(t *testing.T) {
 		if left, _ := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix+"*")); len(left) > 0 || log.Len() > 0 || len(s.gaps) > 0 {
 			t.Errorf("%s: left behind %v, gaps %v, and it says: %s", what, left, s.gaps, log.String())
 		}
+	}
+}
+
+// TestDamagedWhileItRuns: what has changed on the disk of a process that runs is
+// counted, too, and what its beginning still tells is saved.
+func TestDamagedWhileItRuns(t *testing.T) {
+	dir, s, d := t.TempDir(), newShelf(), &disk{}
+	s.shut(true)
+	j := opened(t, dir, s, d, nil)
+	all := sendTo(t, j, 9)
+	waitUntil(t, "all have ended", func() bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return len(j.live) == 0
+	})
+	first := segmentOf(j)
+	damage := func(at int64) {
+		b, err := first.read(at+20, at+21)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[0] ^= 1
+		if _, err := first.file.WriteAt(b, at+20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content, err := first.read(segmentHeader, first.end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, _ = entries(content, first.salt, func(offset int, e *entry) error {
+		id := e.id.String()
+		if id == all[3].RequestID || id == all[5].RequestID && e.kind == kindEnd || id == all[8].RequestID && e.kind == kindEnd {
+			damage(segmentHeader + int64(offset))
+		}
+		return nil
+	})
+	s.shut(false)
+	waitUntil(t, "what can be saved is, and the segment is set aside", func() bool { return len(setAsideIn(t, dir)) == 1 })
+	for i, r := range all {
+		got, err := j.Record(t.Context(), r.RequestID)
+		not := (*latchkey.NotKeptError)(nil)
+		switch {
+		case i == 3 && errors.As(err, &not) && not.Gap.Count == 1:
+		case (i == 5 || i == 8) && err == nil && got.Diagnosis == EndUnread:
+		case i == 3 || i == 5 || i == 8 || err != nil || got != r:
+			t.Errorf("record %d: %+v, %v", i, got, err)
+		}
+	}
+	closed(t, j)
+	if len(s.records) != len(all)-1 {
+		t.Errorf("%d of %d records are stored", len(s.records), len(all))
 	}
 }

@@ -168,35 +168,60 @@ func (j *Journal) moveSegment(ctx context.Context) (n int, err error) {
 var errFull = errors.New("enough")
 
 // collect reads ended records of a segment, a batch at most, and says where it
-// got to. What is damaged is left out.
+// got to. An error says that some of them cannot be read.
 func (j *Journal) collect(s *segment, from, end int64) (list []latchkey.Record, to int64, err error) {
 	b, err := s.read(from, min(end, from+moveChunk))
 	if err != nil {
 		return nil, from, err
 	}
-	last := from+int64(len(b)) >= end
-	walked, _, err := entries(b, s.salt, func(_ int, e *entry) error {
-		if e.kind != kindEnd {
-			return nil
-		}
+	next, damaged := 0, false // where the next entry is
+	_, _, err = entries(b, s.salt, func(offset int, e *entry) error {
 		if len(list) == maxBatch {
 			return errFull
+		}
+		damaged = damaged || offset != next
+		next = offset + e.size
+		if e.kind != kindEnd {
+			return nil
 		}
 		r, err := e.record()
 		if err == nil {
 			list = append(list, r)
 		}
+		damaged = damaged || err != nil
 		return nil
 	})
-	switch {
-	case errors.Is(err, errFull):
-		return list, from + int64(walked), nil
-	case last, len(b) == 0:
-		return list, end, nil
-	case walked == 0: // damage, or an entry longer than a chunk: there is none
-		return list, from + int64(len(b)), nil
+	to = from + int64(next)
+	if rest := len(b) - next; err == nil && rest > 0 {
+		last := from+int64(len(b)) >= end
+		if last || next == 0 { // an entry longer than a chunk there is none
+			to, damaged = from+int64(len(b)), true
+		}
 	}
-	return list, from + int64(walked), nil
+	if len(b) == 0 {
+		to, damaged = end, true // the file is shorter than it was
+	}
+	if damaged && j.misses(s, from, to, list) {
+		return nil, from, fmt.Errorf("%s, behind offset %d: %w", s.path, from, errDamaged)
+	}
+	return list, to, nil
+}
+
+// misses reports whether a record that ended between two offsets of a segment is
+// not in a list. (What was damaged when a process took it in was counted then.)
+func (j *Journal) misses(s *segment, from, to int64, list []latchkey.Record) bool {
+	there := make(map[string]bool, len(list))
+	for i := range list {
+		there[list[i].RequestID] = true
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for id, offset := range s.index {
+		if from <= int64(offset) && int64(offset) < to && !there[id.String()] {
+			return true
+		}
+	}
+	return false
 }
 
 // append gives records to the store. One that it will never take holds up no

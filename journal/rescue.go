@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -79,8 +80,9 @@ func (j *Journal) rescue(ctx context.Context, s *segment, cause error) (n int, e
 	defer j.mu.Unlock()
 	for id := range ended { // what is left there was not found
 		lost.add(&latchkey.Record{Time: timeOf(id)})
-		delete(s.index, id)
 	}
+	// What was found is in the store, and may not be readable here.
+	maps.DeleteFunc(s.index, func(_ uuid.UUID, offset uint32) bool { return int64(offset) >= from })
 	j.moved = end
 	if lost.gap.Count > 0 {
 		s.damaged = true
