@@ -36,6 +36,9 @@ const (
 	// stallTime is how long a response waits for a disk that hangs. It is long,
 	// because a processor that is busy must not look like one.
 	stallTime = 2 * time.Second
+	// stalledTime is the same from then on, until the disk has answered within
+	// that time: one that hangs again and again holds nobody up for long.
+	stalledTime = 250 * time.Millisecond
 	// strictTime is the same where it must not leave without its record.
 	strictTime = 2 * time.Second
 	// retryEvery is how long after a failure the disk is asked again.
@@ -109,6 +112,7 @@ type Journal struct {
 	items    []item        // likewise
 	since    time.Time     // since when
 	stalled  chan struct{} // closed while the writer hangs
+	patience time.Duration // with the writer: stallTime or stalledTime
 	moved    int64         // offset in the oldest segment behind which nothing was moved
 	reserved int64         // bytes kept free for the ends of live records
 	retryAt  time.Time     // no segment is made before
@@ -157,7 +161,7 @@ func Open(ctx context.Context, c Config) (*Journal, error) {
 	j := &Journal{
 		config: c, store: c.Store, logger: c.Logger,
 		live: make(map[uuid.UUID]*live), used: make(map[string]time.Time),
-		pending: newBatch(), stalled: make(chan struct{}), moved: segmentHeader,
+		pending: newBatch(), stalled: make(chan struct{}), patience: stallTime, moved: segmentHeader,
 		wakeWriter: make(chan struct{}, 1), wakeMover: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
 		stop: make(chan struct{}), finish: make(chan struct{}),
 	}

@@ -8,7 +8,7 @@ import (
 // runWatch looks after the writer, until Close. It asks nothing of the disk, so
 // that it goes on when that hangs.
 func (j *Journal) runWatch() {
-	look := time.NewTicker(stallTime / 20)
+	look := time.NewTicker(stalledTime / 5)
 	defer look.Stop()
 	for {
 		select {
@@ -42,13 +42,16 @@ func (j *Journal) runKeeper() {
 func (j *Journal) lookAfterWriter() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.writing == nil || time.Since(j.since) < stallTime {
+	if j.writing == nil || time.Since(j.since) < j.patience {
 		return
 	}
 	select {
 	case <-j.stalled:
 	default:
-		j.logger.Error("the journal's disk hangs; responses do not wait for it", "strict", j.config.Strict)
+		if j.patience == stallTime {
+			j.logger.Error("the journal's disk hangs; responses do not wait for it", "strict", j.config.Strict)
+		}
+		j.patience = stalledTime
 		close(j.stalled)
 	}
 }

@@ -447,3 +447,46 @@ func TestCarriedInParts(t *testing.T) {
 		t.Errorf("%d records of %d are stored, and there are gaps: %v", len(s.records), len(all), s.gaps)
 	}
 }
+
+// TestHangsAgain: a disk that has hung once is waited for no more than shortly,
+// until it has answered in time.
+func TestHangsAgain(t *testing.T) {
+	s, d := newShelf(), &disk{}
+	j := opened(t, t.TempDir(), s, d, nil)
+	sendTo(t, j, 1)
+	idle := func() {
+		waitUntil(t, "the writer has nothing to do", func() bool {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			return j.writing == nil && len(j.pending.items) == 0
+		})
+	}
+	again := stallTime // the shortest: a busy machine makes some longer
+	for i := range 4 {
+		idle()
+		d.hanging.Store(true)
+		began := time.Now()
+		if err := j.Begin(newRequest()); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		if i == 0 && took < stallTime || took < stalledTime {
+			t.Errorf("hang %d: a response waits only %v", i+1, took)
+		}
+		if i > 0 {
+			again = min(again, took)
+		}
+		d.hanging.Store(false)
+	}
+	if again >= stallTime-stalledTime {
+		t.Errorf("a disk that hangs again holds a response up for %v", again)
+	}
+	idle()
+	waitUntil(t, "a disk that answers is trusted again", func() bool {
+		sendTo(t, j, 1)
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.patience == stallTime
+	})
+	closed(t, j)
+}

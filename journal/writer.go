@@ -94,6 +94,9 @@ func (j *Journal) writeBatch() {
 	close(b.done)
 	j.mu.Lock()
 	j.writing = nil
+	if len(b.items) > 0 && time.Since(j.since) < stalledTime {
+		j.patience = stallTime
+	}
 	if cap(b.bytes) > cap(j.bytes) && cap(b.bytes) <= moveChunk {
 		clear(b.items)
 		j.bytes, j.items = b.bytes[:0], b.items[:0]
