@@ -133,20 +133,47 @@ func (e *AnotherHistoryError) Error() string {
 // A HandIn says how far a node has handed in its records.
 type HandIn struct {
 	Node  string
-	Until time.Time // all its records of responses that ended before are in the store
+	Until time.Time // all its responses that began to leave before are in the store, as records or as open; by the store's clock
+}
+
+// MaxHandInAge is how long a node that has stopped without a word is waited for,
+// at most: as long as records are kept, if that is shorter.
+const MaxHandInAge = 7 * 24 * time.Hour
+
+// OpenRecords is what a node has open: responses that have begun to leave, and
+// have not ended.
+type OpenRecords struct {
+	All   bool     // what the node had open before does not count any more
+	Began []Record // are open from now on
+	Ended []string // the IDs of those that are not any more
 }
 
 // A HandInStore is the part of a record store that nodes share: it tells a
-// record that is not there from one that is not there yet.
+// record that is not there from one that is not there yet. Its times are of the
+// store's clock, so that the nodes' clocks take no part.
 type HandInStore interface {
-	// HandIn says that a node's records up to a time are in the store. It never
-	// goes back.
-	HandIn(ctx context.Context, h HandIn) error
+	// JoinHandIns adds a node that is about to answer, so that others wait for
+	// it; one that is there stays as it is. Until is the store's clock if it is
+	// zero. It returns the store's clock, of a moment during the call.
+	JoinHandIns(ctx context.Context, h HandIn) (now time.Time, err error)
 
-	// HandIns returns the latest of each node, by name. A node that handed in
-	// everything and stopped is not among them; see ForgetHandIn.
-	HandIns(ctx context.Context) ([]HandIn, error)
+	// HandIn says that a node's records up to a time are in the store, and what
+	// it has open, in one step. What was said last counts, also if it is less:
+	// a node alone speaks for itself. Other nodes whose time lies further back
+	// than [MaxHandInAge], or than records are kept, are forgotten. It returns
+	// the store's clock, of a moment during the call.
+	HandIn(ctx context.Context, h HandIn, open OpenRecords) (now time.Time, err error)
+
+	// HandIns returns the latest of each node, by name, and the store's clock,
+	// of a moment during the call. A node that handed in everything and stopped
+	// is not among them; see ForgetHandIn.
+	HandIns(ctx context.Context) (list []HandIn, now time.Time, err error)
+
+	// OpenRecord returns what a node has open by its request ID, with
+	// [Record.Open], or ErrNotFound.
+	OpenRecord(ctx context.Context, requestID string) (Record, error)
 
 	// ForgetHandIn is called by a node that has handed in everything and stops.
+	// What it had open is forgotten, too.
 	ForgetHandIn(ctx context.Context, node string) error
 }

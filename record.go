@@ -42,6 +42,10 @@ type Record struct {
 	UserAgent       string    `json:"user_agent"`
 	ClientRequestID string    `json:"client_request_id"` // the caller's own X-Request-Id
 	TraceID         string    `json:"trace_id"`          // of the caller's traceparent: 32 hexadecimal characters
+
+	// Open says that the response has not ended yet: its bytes and duration
+	// are not known. No record is kept so.
+	Open bool `json:"open,omitempty"`
 }
 
 // recordTime is RFC 3339 in UTC with exactly six digits of fraction.

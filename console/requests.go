@@ -119,7 +119,7 @@ func (v *visit) list(p *requestsPage, query latchkey.RecordQuery, teams map[stri
 		r := &records[i]
 		p.Rows = append(p.Rows, requestRow{
 			ID: r.RequestID, Asked: askedWords(r, 100), From: cut(45, r.ClientIP),
-			Took: microseconds(r.DurationUS), Team: teamName(teams, r.TeamID), Status: r.Status, Outcome: r.Outcome,
+			Took: tookWords(r), Team: teamName(teams, r.TeamID), Status: r.Status, Outcome: r.Outcome,
 			Reason: r.Reason, When: v.moment(r.Time),
 		})
 	}
@@ -232,7 +232,7 @@ func (v *visit) request() (answer, error) {
 	what, mend := r.Reason.Words()
 	p := requestPage{
 		Record: r, When: v.moment(r.Time), Asked: askedWords(&r, 2000), ShownAgent: cut(1000, r.UserAgent),
-		How: methodWords(r.Auth), Credential: credentialWords(&r), Took: microseconds(r.DurationUS), Received: count(r.BytesIn, "byte"), Sent: count(r.BytesOut, "byte"),
+		How: methodWords(r.Auth), Credential: credentialWords(&r), Took: tookWords(&r), Received: count(r.BytesIn, "byte"), Sent: count(r.BytesOut, "byte"),
 		Team: teamName(teams, r.TeamID), Support: support, Verdict: verdictWords(&r),
 	}
 	switch {
@@ -289,4 +289,12 @@ func handInWords(e *latchkey.NotHandedInError) string {
 		nodes = append(nodes, fmt.Sprintf("%s (nothing since %s)", cut(100, h.Node), h.Until.UTC().Format("2006-01-02 15:04:05 UTC")))
 	}
 	return "These nodes have not handed in their records: " + strings.Join(nodes, ", ") + "."
+}
+
+// tookWords says how long a response took, if it has ended.
+func tookWords(r *latchkey.Record) string {
+	if r.Open {
+		return "not ended yet"
+	}
+	return microseconds(r.DurationUS)
 }

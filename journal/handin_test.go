@@ -14,43 +14,101 @@ import (
 	"latchkey"
 )
 
-// A ledger is a HandInStore in memory.
+// A ledger is a HandInStore in memory, whose clock may differ from the nodes'.
 type ledger struct {
 	mu    sync.Mutex
 	down  bool
+	ahead time.Duration // its clock
 	until map[string]time.Time
+	open  map[string]map[string]latchkey.Record // by node and ID
+	told  int                                   // records that were said to be open
 }
 
-func (l *ledger) HandIn(_ context.Context, h latchkey.HandIn) error {
+func newLedger() *ledger {
+	return &ledger{until: make(map[string]time.Time), open: make(map[string]map[string]latchkey.Record)}
+}
+
+var errLedger = errors.New("the ledger is down")
+
+// now is the ledger's clock. l.mu is held.
+func (l *ledger) now() time.Time { return time.Now().UTC().Add(l.ahead) }
+
+func (l *ledger) JoinHandIns(_ context.Context, h latchkey.HandIn) (time.Time, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down {
-		return errors.New("the ledger is down")
+		return time.Time{}, errLedger
 	}
-	if h.Until.After(l.until[h.Node]) {
-		l.until[h.Node] = h.Until
+	if _, there := l.until[h.Node]; !there {
+		l.until[h.Node] = l.now()
+		if !h.Until.IsZero() {
+			l.until[h.Node] = h.Until
+		}
 	}
-	return nil
+	return l.now(), nil
 }
 
-func (l *ledger) HandIns(context.Context) (list []latchkey.HandIn, _ error) {
+func (l *ledger) HandIn(_ context.Context, h latchkey.HandIn, open latchkey.OpenRecords) (time.Time, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down {
-		return nil, errors.New("the ledger is down")
+		return time.Time{}, errLedger
+	}
+	l.until[h.Node] = h.Until
+	if open.All || l.open[h.Node] == nil {
+		l.open[h.Node] = make(map[string]latchkey.Record)
+	}
+	for _, id := range open.Ended {
+		delete(l.open[h.Node], id)
+	}
+	for _, r := range open.Began {
+		l.open[h.Node][r.RequestID] = r
+	}
+	l.told += len(open.Began)
+	return l.now(), nil
+}
+
+func (l *ledger) HandIns(context.Context) (list []latchkey.HandIn, now time.Time, _ error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		return nil, now, errLedger
 	}
 	for node, until := range l.until {
 		list = append(list, latchkey.HandIn{Node: node, Until: until})
 	}
 	slices.SortFunc(list, func(a, b latchkey.HandIn) int { return strings.Compare(a.Node, b.Node) })
-	return list, nil
+	return list, l.now(), nil
+}
+
+func (l *ledger) OpenRecord(_ context.Context, id string) (latchkey.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		return latchkey.Record{}, errLedger
+	}
+	for _, records := range l.open {
+		if r, there := records[id]; there {
+			r.Open = true
+			return r, nil
+		}
+	}
+	return latchkey.Record{}, latchkey.NotFound("request", id)
 }
 
 func (l *ledger) ForgetHandIn(_ context.Context, node string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.until, node)
+	delete(l.open, node)
 	return nil
+}
+
+// opened returns how many records a node has open.
+func (l *ledger) opened(node string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open[node])
 }
 
 func (l *ledger) of(node string) time.Time {
@@ -66,7 +124,7 @@ func member(node string, l *ledger) func(*Config) {
 // TestHandIn: a node says within a second how far its records are in the store,
 // also when it has none; and never more than is true.
 func TestHandIn(t *testing.T) {
-	s, l, d := newShelf(), &ledger{until: make(map[string]time.Time)}, &disk{}
+	s, l, d := newShelf(), newLedger(), &disk{}
 	s.slow = 30 * time.Millisecond
 	j := opened(t, t.TempDir(), s, d, member("node-1", l))
 	if handInEvery+2*moveEvery > time.Second {
@@ -155,7 +213,8 @@ func TestHandIn(t *testing.T) {
 // TestHandInIsKept: a node that stops without having handed in everything is not
 // forgotten.
 func TestHandInIsKept(t *testing.T) {
-	s, l := newShelf(), &ledger{until: map[string]time.Time{"node-1": time.Now().Add(-time.Hour)}}
+	s, l := newShelf(), newLedger()
+	l.until["node-1"] = time.Now().Add(-time.Hour)
 	dir := t.TempDir()
 	s.shut(true)
 	j := opened(t, dir, s, &disk{}, member("node-1", l))
@@ -178,7 +237,7 @@ func TestHandInIsKept(t *testing.T) {
 // TestAwaited: an ID that is not found says which nodes have not handed in, and
 // since when; and nothing of the sort where all have.
 func TestAwaited(t *testing.T) {
-	s, l := newShelf(), &ledger{until: make(map[string]time.Time)}
+	s, l := newShelf(), newLedger()
 	j := opened(t, t.TempDir(), s, &disk{}, member("node-1", l))
 	defer closed(t, j)
 	behind := time.Now().Add(-time.Minute).UTC().Truncate(time.Microsecond)
@@ -190,7 +249,7 @@ func TestAwaited(t *testing.T) {
 		t.Errorf("an ID that node-2 may know: %v", err)
 	}
 	old := uuid.Must(uuid.NewV7())
-	ms := time.Now().Add(-time.Hour).UnixMilli()
+	ms := time.Now().Add(-lateTime - time.Hour).UnixMilli()
 	for i := range 6 {
 		old[i] = byte(ms >> (40 - 8*i))
 	}

@@ -134,7 +134,8 @@ type Journal struct {
 // A live record has begun, and its end is in no segment.
 type live struct {
 	record latchkey.Record
-	home   *segment // where it begins; nil until that is written
+	begun  time.Time // by Go's monotonic clock; zero where no other node asks
+	home   *segment  // where it begins; nil until that is written
 	ended  bool
 	lost   bool  // its beginning could not be written
 	room   int64 // reserved for its end
@@ -177,14 +178,17 @@ func Open(ctx context.Context, c Config) (*Journal, error) {
 	if err != nil {
 		return nil, errors.Join(err, j.closeFiles())
 	}
+	if j.handIn != nil {
+		j.join(ctx)
+	}
 	j.callers = NewCallers(c.Store, c.Logger)
 	j.writers.Go(j.runWriter)
+	for _, r := range orphans { // before the mover hands in that they go on
+		j.End(r)
+	}
 	j.movers.Go(j.runMover)
 	j.movers.Go(j.runKeeper)
 	j.movers.Go(j.runWatch)
-	for _, r := range orphans {
-		j.End(r)
-	}
 	return j, nil
 }
 
@@ -207,6 +211,9 @@ func (j *Journal) Begin(r latchkey.Record) error {
 	}
 	kept := b != nil
 	if kept {
+		if j.handIn != nil {
+			l.begun = time.Now()
+		}
 		j.live[id] = l
 	} else {
 		b = j.refuse(&r)

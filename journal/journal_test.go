@@ -47,7 +47,9 @@ func TestFoundAtEveryStage(t *testing.T) {
 		t.Errorf("a record that was never begun: %v, must be ErrNotFound", err)
 	}
 	j.Begin(r)
-	find("begun", r)
+	open := r
+	open.Open = true
+	find("begun", open)
 	r.BytesOut, r.DurationUS = 7, 8
 	j.End(r)
 	find("waiting", r)
@@ -147,6 +149,8 @@ func TestRecordsMerges(t *testing.T) {
 		j.Begin(r)
 		if i%3 != 0 {
 			j.End(r)
+		} else {
+			all[10+i].Open = true
 		}
 	}
 	slices.Reverse(all)

@@ -3,7 +3,6 @@ package journal
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,11 +25,18 @@ func (j *Journal) Record(ctx context.Context, requestID string) (latchkey.Record
 	if found || err != nil {
 		return r, err
 	}
-	r, err = j.store.Record(ctx, id.String())
-	if errors.Is(err, latchkey.ErrNotFound) {
-		return r, j.missing(ctx, id)
-	}
-	return r, err
+	return j.reader().search(ctx, id, j.config.Node, j.gapsOf(id))
+}
+
+// reader returns what looks records up beyond this journal.
+func (j *Journal) reader() Reader { return Reader{Store: j.store, HandIns: j.config.HandIns} }
+
+// gapsOf returns this node's gaps at the time of an ID.
+func (j *Journal) gapsOf(id uuid.UUID) []latchkey.Gap {
+	from, to := around(id)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.gaps.touching(from, to)
 }
 
 // unmoved finds a record that has not reached the store; or that has, but is
@@ -39,7 +45,7 @@ func (j *Journal) unmoved(id uuid.UUID) (r latchkey.Record, found bool, err erro
 	j.mu.Lock()
 	if l := j.live[id]; l != nil {
 		defer j.mu.Unlock()
-		return l.record, true, nil
+		return l.seen(), true, nil
 	}
 	text := id.String()
 	for i := range j.direct {
@@ -60,16 +66,6 @@ func (j *Journal) unmoved(id uuid.UUID) (r latchkey.Record, found bool, err erro
 	}
 	j.mu.Unlock()
 	return r, false, nil
-}
-
-// missing says why there is no record.
-func (j *Journal) missing(ctx context.Context, id uuid.UUID) error {
-	from, to := around(id)
-	j.mu.Lock()
-	gaps := j.gaps.touching(from, to)
-	j.mu.Unlock()
-	r := Reader{Store: j.store, HandIns: j.config.HandIns}
-	return r.missing(ctx, id, j.config.Node, gaps)
 }
 
 // keeping says how long records are kept.
@@ -120,6 +116,13 @@ func newest(list []latchkey.Record, limit int) []latchkey.Record {
 	return list[:min(limit, len(list))]
 }
 
+// seen returns the record as it is shown. j.mu is held.
+func (l *live) seen() latchkey.Record {
+	r := l.record
+	r.Open = !l.ended
+	return r
+}
+
 // unmovedMatches returns the newest records that match and may not have reached
 // the store. It reads all of them.
 func (j *Journal) unmovedMatches(ctx context.Context, q *latchkey.RecordQuery, limit int) (found []latchkey.Record, err error) {
@@ -131,7 +134,7 @@ func (j *Journal) unmovedMatches(ctx context.Context, q *latchkey.RecordQuery, l
 	j.mu.Lock()
 	for _, l := range j.live {
 		if q.Matches(&l.record) {
-			found = append(found, l.record)
+			found = append(found, l.seen())
 		}
 	}
 	for i := range j.direct {

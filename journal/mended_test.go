@@ -141,13 +141,14 @@ func TestGapOfAnID(t *testing.T) {
 // TestOthersKnowOfOpenGaps: while a node loses records, the others say so, before
 // it says that its records are in the store.
 func TestOthersKnowOfOpenGaps(t *testing.T) {
-	s, l, d := newShelf(), &ledger{until: make(map[string]time.Time)}, &disk{}
+	s, l, d := newShelf(), newLedger(), &disk{}
 	j := opened(t, t.TempDir(), s, d, member("node-1", l))
 	d.broken.Store(true)
 	other := Reader{Store: s, HandIns: l}
 	for range 3 {
 		lost := sendTo(t, j, 10)[9]
-		waitUntil(t, "a node that loses records hands in", func() bool { return l.of("node-1").After(lost.Time.Add(usualTime)) })
+		left := time.Now()
+		waitUntil(t, "a node that loses records hands in", func() bool { return l.of("node-1").After(left) })
 		_, err := other.Record(t.Context(), lost.RequestID)
 		var not *latchkey.NotKeptError
 		if !errors.As(err, &not) {
@@ -228,32 +229,6 @@ func TestGapThatMovesBackOnItsWay(t *testing.T) {
 			t.Errorf("2 records are lost, the store's gaps count %d: %v", sum, s.gaps)
 		}
 	}
-}
-
-// TestResponseThatGoesOn: a node does not hand in the time of a response that has
-// not ended, and hands in again when it has; the mover rests meanwhile.
-func TestResponseThatGoesOn(t *testing.T) {
-	s, l := newShelf(), &ledger{until: make(map[string]time.Time)}
-	j := opened(t, t.TempDir(), s, &disk{}, member("node-1", l))
-	long := newRequest()
-	_ = j.Begin(long)
-	begun := time.Now()
-	waitUntil(t, "the node goes on saying how far it is", func() bool {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		return j.handIn.done.After(begun.Add(2 * handInEvery))
-	})
-	if until := l.of("node-1"); until.After(long.Time) {
-		t.Errorf("handed in until %v, with a response from %v that goes on", until, long.Time)
-	}
-	_, err := Reader{Store: s, HandIns: l}.Record(t.Context(), long.RequestID)
-	var waiting *latchkey.NotHandedInError
-	if !errors.As(err, &waiting) {
-		t.Errorf("another node says of a response that goes on: %v", err)
-	}
-	j.End(long)
-	waitUntil(t, "it hands in when the response has ended", func() bool { return l.of("node-1").After(begun) })
-	closed(t, j)
 }
 
 // TestSyncThatFailed: strict, no response leaves over a segment whose sync has

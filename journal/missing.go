@@ -17,7 +17,14 @@ func (j *Journal) Missing(ctx context.Context, requestID string) error {
 	if err != nil {
 		return latchkey.NotFound("request", requestID)
 	}
-	return j.missing(ctx, id)
+	if id.Version() != 7 {
+		return notOurs(id)
+	}
+	nodes, err := j.reader().await(ctx, id, j.config.Node, func() error { return latchkey.ErrNotFound })
+	if err != nil {
+		return err
+	}
+	return j.reader().missing(ctx, id, j.gapsOf(id), nodes)
 }
 
 // handInLag is how far behind the hand-ins of a node that works are, at most.
@@ -30,7 +37,7 @@ func (j *Journal) Lacking(ctx context.Context, from, to time.Time) ([]latchkey.G
 	j.mu.Lock()
 	own := j.gaps.touching(from, to)
 	j.mu.Unlock()
-	gaps, nodes, err := Reader{Store: j.store, HandIns: j.config.HandIns}.Lacking(ctx, from, to)
+	gaps, nodes, err := j.reader().Lacking(ctx, from, to)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -49,8 +56,8 @@ func (r Reader) Lacking(ctx context.Context, from, to time.Time) ([]latchkey.Gap
 	if err != nil || r.HandIns == nil {
 		return gaps, nil, err
 	}
-	nodes, err := r.HandIns.HandIns(ctx)
-	if limit := time.Now().Add(-handInLag); to.After(limit) {
+	nodes, now, err := r.HandIns.HandIns(ctx)
+	if limit := now.Add(-handInLag); to.After(limit) {
 		to = limit
 	}
 	return gaps, slices.DeleteFunc(nodes, func(h latchkey.HandIn) bool { return !h.Until.Before(to) }), err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,15 +21,43 @@ type Reader struct {
 
 // Record returns a record, or says why there is none, as a [Journal] does.
 func (r Reader) Record(ctx context.Context, requestID string) (latchkey.Record, error) {
-	found, err := r.Store.Record(ctx, requestID)
-	if !errors.Is(err, latchkey.ErrNotFound) {
+	id, err := uuid.Parse(requestID)
+	if err != nil {
+		return latchkey.Record{}, latchkey.NotFound("request", requestID)
+	}
+	return r.search(ctx, id, "", nil)
+}
+
+// search finds a record, or waits until it is clear that there is none and says
+// why. A node knows of its own gaps, and has looked through its own journal.
+func (r Reader) search(ctx context.Context, id uuid.UUID, node string, gaps []latchkey.Gap) (found latchkey.Record, err error) {
+	look := func() error {
+		found, err = r.find(ctx, id)
+		return err
+	}
+	switch err := look(); {
+	case !errors.Is(err, latchkey.ErrNotFound):
+		return found, err
+	case id.Version() != 7:
+		return found, notOurs(id)
+	}
+	nodes, err := r.await(ctx, id, node, look)
+	if err != nil || found.RequestID != "" {
 		return found, err
 	}
-	id, parseErr := uuid.Parse(requestID)
-	if parseErr != nil {
-		return latchkey.Record{}, err
+	return found, r.missing(ctx, id, gaps, nodes)
+}
+
+// find finds a record, or what a node has open of it.
+func (r Reader) find(ctx context.Context, id uuid.UUID) (latchkey.Record, error) {
+	found, err := r.Store.Record(ctx, id.String())
+	if r.HandIns == nil || id.Version() != 7 || !errors.Is(err, latchkey.ErrNotFound) {
+		return found, err
 	}
-	return latchkey.Record{}, r.missing(ctx, id, "", nil)
+	if found, err = r.HandIns.OpenRecord(ctx, id.String()); !errors.Is(err, latchkey.ErrNotFound) {
+		return found, err
+	}
+	return r.Store.Record(ctx, id.String()) // it may just have ended
 }
 
 // around is the time of an ID's request.
@@ -37,13 +66,13 @@ func around(id uuid.UUID) (from, to time.Time) {
 	return at.Add(-time.Millisecond), at.Add(2 * time.Millisecond)
 }
 
-// missing says why there is no record. A node knows of its own gaps, and has
-// looked through its own journal.
-func (r Reader) missing(ctx context.Context, id uuid.UUID, node string, gaps []latchkey.Gap) error {
-	plain := latchkey.NotFound("request", id.String())
-	if id.Version() != 7 {
-		return fmt.Errorf("%w; it was not given out here, where IDs are UUIDs of version 7", plain)
-	}
+// notOurs is the error for an ID that latchkey never gives out.
+func notOurs(id uuid.UUID) error {
+	return fmt.Errorf("%w; it was not given out here, where IDs are UUIDs of version 7", latchkey.NotFound("request", id.String()))
+}
+
+// missing says why there is no record, of which some nodes may yet hand in one.
+func (r Reader) missing(ctx context.Context, id uuid.UUID, gaps []latchkey.Gap, nodes []latchkey.HandIn) error {
 	from, to := around(id)
 	stored, err := r.Gaps(ctx, from, to)
 	if err != nil {
@@ -52,10 +81,6 @@ func (r Reader) missing(ctx context.Context, id uuid.UUID, node string, gaps []l
 	if gaps = append(gaps, stored...); len(gaps) > 0 {
 		return &latchkey.NotKeptError{RequestID: id.String(), Gap: gaps[0]}
 	}
-	nodes, err := r.awaited(ctx, id, node)
-	if err != nil {
-		return err
-	}
 	if len(nodes) > 0 {
 		return &latchkey.NotHandedInError{RequestID: id.String(), Nodes: nodes}
 	}
@@ -63,22 +88,51 @@ func (r Reader) missing(ctx context.Context, id uuid.UUID, node string, gaps []l
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w; %s", plain, keeping(kept))
+	return fmt.Errorf("%w; %s", latchkey.NotFound("request", id.String()), keeping(kept))
 }
 
-// awaited returns the nodes, but for one, that may yet hand in the record of an ID.
-func (r Reader) awaited(ctx context.Context, id uuid.UUID, but string) (nodes []latchkey.HandIn, err error) {
+const (
+	// lookTime is how long a look-up waits for other nodes at most: they hand
+	// in about once a second.
+	lookTime = 2 * time.Second
+	// lookEvery is how often it asks meanwhile.
+	lookEvery = 200 * time.Millisecond
+	// lateTime is within what time of its request a response begins, and how
+	// far a node's clock, of which its IDs are, is off the store's, at most.
+	lateTime = 24 * time.Hour
+)
+
+// await waits until each node, but for one, has handed in what it may have
+// recorded of an ID before await began, or until look finds it. It returns the
+// nodes that have not. One that has not been heard of for long is not waited for.
+func (r Reader) await(ctx context.Context, id uuid.UUID, but string, look func() error) (nodes []latchkey.HandIn, err error) {
 	if r.HandIns == nil {
 		return nil, nil
 	}
-	all, err := r.HandIns.HandIns(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range all {
-		if h.Node != but && h.Until.Before(timeOf(id).Add(usualTime)) {
-			nodes = append(nodes, h)
+	var until time.Time
+	for deadline := time.Now().Add(lookTime); ; {
+		list, now, err := r.HandIns.HandIns(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if until.IsZero() {
+			until = now
+			if late := timeOf(id).Add(lateTime); late.Before(now) {
+				until = late
+			}
+		}
+		nodes = slices.DeleteFunc(list, func(h latchkey.HandIn) bool { return h.Node == but || !h.Until.Before(until) })
+		if err := look(); !errors.Is(err, latchkey.ErrNotFound) {
+			return nil, err
+		}
+		soon := slices.ContainsFunc(nodes, func(h latchkey.HandIn) bool { return now.Sub(h.Until) < handInLag })
+		if !soon || time.Now().After(deadline) {
+			return nodes, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lookEvery):
 		}
 	}
-	return nodes, nil
 }

@@ -59,7 +59,7 @@ func TestStatus(t *testing.T) {
 // TestReader: where there is no journal, an ID that is not found is explained as
 // a journal does.
 func TestReader(t *testing.T) {
-	s, l := newShelf(), &ledger{until: make(map[string]time.Time)}
+	s, l := newShelf(), newLedger()
 	r := Reader{Store: s, HandIns: l}
 	known := newRequest()
 	if err := s.AppendRecords(t.Context(), []latchkey.Record{known}); err != nil {

@@ -2,43 +2,126 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"latchkey"
 )
 
-// HandIn says that a node's records up to a time are in the store.
-func (s *Store) HandIn(ctx context.Context, h latchkey.HandIn) error {
-	_, err := s.pool.Exec(ctx, `
-		INSERT INTO hand_ins (node, until) VALUES ($1, $2)
-		ON CONFLICT (node) DO UPDATE SET until = excluded.until WHERE excluded.until > hand_ins.until`,
-		text(h.Node), h.Until.UnixMicro()) // rounded down: never more than is true
-	if err != nil {
-		return fault("write hand-in", err)
+// clock is the database's clock, in µs.
+const clock = `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+
+// JoinHandIns adds a node that is about to answer.
+func (s *Store) JoinHandIns(ctx context.Context, h latchkey.HandIn) (now time.Time, err error) {
+	var until *int64
+	if !h.Until.IsZero() {
+		us := h.Until.UnixMicro()
+		until = &us
 	}
-	return nil
+	var us int64
+	err = s.pool.QueryRow(ctx, `
+		WITH added AS (
+			INSERT INTO hand_ins (node, until) VALUES ($1, coalesce($2, `+clock+`)) ON CONFLICT (node) DO NOTHING
+		) SELECT `+clock, text(h.Node), until).Scan(&us)
+	if err != nil {
+		return now, fault("join the hand-ins", err)
+	}
+	return fromMicros(us), nil
 }
 
-// HandIns returns the latest of each node, by name.
-func (s *Store) HandIns(ctx context.Context) ([]latchkey.HandIn, error) {
-	rows, err := s.pool.Query(ctx, `SELECT node, until FROM hand_ins ORDER BY node`)
-	if err != nil {
-		return nil, fault("read hand-ins", err)
+// HandIn says that a node's records up to a time are in the store, and what it
+// has open.
+func (s *Store) HandIn(ctx context.Context, h latchkey.HandIn, open latchkey.OpenRecords) (now time.Time, err error) {
+	var batch pgx.Batch // which is one transaction
+	var us int64
+	node := text(h.Node)
+	batch.Queue(`
+		INSERT INTO hand_ins (node, until) VALUES ($1, $2)
+		ON CONFLICT (node) DO UPDATE SET until = excluded.until
+		RETURNING `+clock,
+		node, h.Until.UnixMicro(), // rounded down: never more than is true
+	).QueryRow(func(row pgx.Row) error { return row.Scan(&us) })
+	if open.All {
+		batch.Queue(`DELETE FROM open_records WHERE node = $1`, node)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h latchkey.HandIn, err error) {
-		var until int64
-		err = row.Scan(&h.Node, &until)
-		h.Until = fromMicros(until)
-		return h, err
+	if len(open.Ended) > 0 {
+		batch.Queue(`DELETE FROM open_records WHERE node = $1 AND id = ANY ($2::uuid[])`, node, open.Ended)
+	}
+	if len(open.Began) > 0 {
+		ids, records := make([]string, len(open.Began)), make([]string, len(open.Began))
+		for i, r := range open.Began {
+			b, err := json.Marshal(r)
+			if err != nil {
+				return now, fmt.Errorf("write an open record: %w", err)
+			}
+			ids[i], records[i] = r.RequestID, string(b)
+		}
+		batch.Queue(`
+			INSERT INTO open_records (id, node, record) SELECT id, $1, record FROM unnest($2::uuid[], $3::text[]) AS began (id, record)
+			ON CONFLICT (id) DO UPDATE SET node = excluded.node, record = excluded.record`, node, ids, records)
+	}
+	batch.Queue(`
+		DELETE FROM hand_ins WHERE node IN (
+			SELECT node FROM hand_ins, retention
+			WHERE node <> $1 AND until < `+clock+` - CASE WHEN age > 0 THEN least(age, $2) ELSE $2 END
+			FOR UPDATE OF hand_ins SKIP LOCKED)`, node, latchkey.MaxHandInAge.Microseconds())
+	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		return now, fault("write hand-in", err)
+	}
+	return fromMicros(us), nil
+}
+
+// HandIns returns the latest of each node, by name, and the database's clock.
+func (s *Store) HandIns(ctx context.Context) (list []latchkey.HandIn, now time.Time, err error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT asked.clock, node, until FROM (SELECT `+clock+` AS clock) AS asked LEFT JOIN hand_ins ON true ORDER BY node`)
+	if err != nil {
+		return nil, now, fault("read hand-ins", err)
+	}
+	var (
+		us    int64
+		node  *string
+		until *int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&us, &node, &until}, func() error {
+		now = fromMicros(us)
+		if node != nil {
+			list = append(list, latchkey.HandIn{Node: *node, Until: fromMicros(*until)})
+		}
+		return nil
 	})
 	if err != nil {
-		return nil, fault("read hand-ins", err)
+		return nil, now, fault("read hand-ins", err)
 	}
-	return list, nil
+	return list, now, nil
 }
 
-// ForgetHandIn forgets a node.
+// OpenRecord returns what a node has open by its request ID.
+func (s *Store) OpenRecord(ctx context.Context, requestID string) (r latchkey.Record, err error) {
+	id, err := uuid.Parse(requestID)
+	if err != nil {
+		return r, latchkey.NotFound("request", requestID)
+	}
+	var held string
+	switch err := s.pool.QueryRow(ctx, `SELECT record FROM open_records WHERE id = $1`, id.String()).Scan(&held); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return r, latchkey.NotFound("request", requestID)
+	case err != nil:
+		return r, fault("read an open record", err)
+	}
+	if err := json.Unmarshal([]byte(held), &r); err != nil {
+		return latchkey.Record{}, fmt.Errorf("read an open record: %w", err)
+	}
+	r.Open = true
+	return r, nil
+}
+
+// ForgetHandIn forgets a node, and what it had open.
 func (s *Store) ForgetHandIn(ctx context.Context, node string) error {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM hand_ins WHERE node = $1`, text(node)); err != nil {
 		return fault("forget hand-in", err)

@@ -1,10 +1,15 @@
 package storetest
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"latchkey"
 )
@@ -17,8 +22,13 @@ func HandIns(t *testing.T, open func(t *testing.T) (a, b latchkey.HandInStore)) 
 		run  func(x *handIns)
 	}{
 		{"HandIn", examHandIn},
-		{"HandInNeverGoesBack", examHandInForward},
+		{"HandInAgain", examHandInAgain},
+		{"HandInClock", examHandInClock},
+		{"JoinHandIns", examJoinHandIns},
+		{"OpenRecords", examOpenRecords},
+		{"OpenRecordsOfNodes", examOpenRecordsOfNodes},
 		{"ForgetHandIn", examForgetHandIn},
+		{"OldHandIns", examOldHandIns},
 		{"HandInsConcurrently", examHandInsConcurrently},
 		{"HostileNodes", examHostileNodes},
 	} {
@@ -37,25 +47,67 @@ type handIns struct {
 
 func (x *handIns) handIn(s latchkey.HandInStore, node string, until time.Time) {
 	x.Helper()
-	if err := s.HandIn(x.Context(), latchkey.HandIn{Node: node, Until: until}); err != nil {
+	x.open(s, node, until, latchkey.OpenRecords{})
+}
+
+// open hands in, and returns the store's clock.
+func (x *handIns) open(s latchkey.HandInStore, node string, until time.Time, open latchkey.OpenRecords) time.Time {
+	x.Helper()
+	now, err := s.HandIn(x.Context(), latchkey.HandIn{Node: node, Until: until}, open)
+	if err != nil {
 		x.Fatalf("rule broken: what is legal is done: hand in: %v", err)
 	}
+	return now
+}
+
+func (x *handIns) read(s latchkey.HandInStore) ([]latchkey.HandIn, time.Time) {
+	x.Helper()
+	list, now, err := s.HandIns(x.Context())
+	if err != nil {
+		x.Fatalf("rule broken: what is legal is done: read hand-ins: %v", err)
+	}
+	return list, now
+}
+
+func (x *handIns) join(s latchkey.HandInStore, node string, until time.Time) time.Time {
+	x.Helper()
+	now, err := s.JoinHandIns(x.Context(), latchkey.HandIn{Node: node, Until: until})
+	if err != nil {
+		x.Fatalf("rule broken: what is legal is done: join: %v", err)
+	}
+	return now
 }
 
 func (x *handIns) want(rule string, want ...latchkey.HandIn) {
 	x.Helper()
 	for _, s := range []latchkey.HandInStore{x.a, x.b} {
-		got, err := s.HandIns(x.Context())
-		if err != nil {
-			x.Fatalf("rule broken: what is legal is done: read hand-ins: %v", err)
-		}
-		if !slices.Equal(got, want) {
+		if got, _ := x.read(s); !slices.Equal(got, want) {
 			x.Fatalf("rule broken: %s\n got %v\nwant %v", rule, got, want)
 		}
 	}
 }
 
-var handInTime = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
+// wantOpen holds that records are open, and no others of those given.
+func (x *handIns) wantOpen(rule string, open []latchkey.Record, others ...latchkey.Record) {
+	x.Helper()
+	for _, s := range []latchkey.HandInStore{x.a, x.b} {
+		for _, want := range open {
+			want.Open = true
+			for _, id := range []string{want.RequestID, strings.ToUpper(want.RequestID)} {
+				if got, err := s.OpenRecord(x.Context(), id); err != nil || got != want {
+					x.Fatalf("rule broken: %s\n got %+v, %v\nwant %+v", rule, got, err, want)
+				}
+			}
+		}
+		for _, r := range others {
+			if got, err := s.OpenRecord(x.Context(), r.RequestID); !errors.Is(err, latchkey.ErrNotFound) {
+				x.Fatalf("rule broken: %s\n got %+v, %v, must be ErrNotFound", rule, got, err)
+			}
+		}
+	}
+}
+
+var handInTime = time.Now().UTC().Truncate(time.Hour).Add(123456 * time.Microsecond)
 
 func examHandIn(x *handIns) {
 	x.want("a new store has no hand-ins")
@@ -66,20 +118,98 @@ func examHandIn(x *handIns) {
 		latchkey.HandIn{Node: "Node-3", Until: handInTime}, latchkey.HandIn{Node: "node-10", Until: handInTime.Add(time.Second)},
 		latchkey.HandIn{Node: "node-2", Until: handInTime})
 	x.handIn(x.a, "fine", handInTime.Add(999))
-	got, err := x.b.HandIns(x.Context())
-	if err != nil || !got[1].Until.Equal(handInTime) {
-		x.Fatalf("rule broken: a time that is finer than is kept is rounded down, so that no more is said than is true: %v, %v", got, err)
+	if got, _ := x.read(x.b); !got[1].Until.Equal(handInTime) {
+		x.Fatalf("rule broken: a time that is finer than is kept is rounded down, so that no more is said than is true: %v", got)
 	}
 }
 
-func examHandInForward(x *handIns) {
+func examHandInAgain(x *handIns) {
 	x.handIn(x.a, "node", handInTime)
-	x.handIn(x.b, "node", handInTime.Add(-time.Microsecond))
-	x.want("a hand-in never goes back", latchkey.HandIn{Node: "node", Until: handInTime})
 	x.handIn(x.b, "node", handInTime)
 	x.want("a hand-in may be said again", latchkey.HandIn{Node: "node", Until: handInTime})
 	x.handIn(x.b, "node", handInTime.Add(time.Microsecond))
 	x.want("a hand-in goes on", latchkey.HandIn{Node: "node", Until: handInTime.Add(time.Microsecond)})
+	x.handIn(x.a, "node", handInTime.Add(-time.Hour))
+	x.want("what a node says last counts, also if it is less", latchkey.HandIn{Node: "node", Until: handInTime.Add(-time.Hour)})
+}
+
+func examHandInClock(x *handIns) {
+	const pause = 20 * time.Millisecond
+	_, last := x.read(x.a)
+	for _, next := range []func() time.Time{
+		func() time.Time { return x.join(x.b, "node", time.Time{}) },
+		func() time.Time { return x.join(x.a, "node", handInTime) },
+		func() time.Time { return x.open(x.b, "node", handInTime, latchkey.OpenRecords{}) },
+		func() time.Time { _, now := x.read(x.a); return now },
+	} {
+		time.Sleep(pause)
+		now := next()
+		if went := now.Sub(last); went < pause/2 || now.Location() != time.UTC {
+			x.Fatalf("rule broken: each call returns the one clock of the store, of a moment during the call, in UTC: it went %v in %v: %v", went, pause, now)
+		}
+		last = now
+	}
+}
+
+func examJoinHandIns(x *handIns) {
+	_, before := x.read(x.a)
+	x.join(x.b, "new", time.Time{})
+	list, after := x.read(x.a)
+	if len(list) != 1 || list[0].Node != "new" || list[0].Until.Before(before) || list[0].Until.After(after) {
+		x.Fatalf("rule broken: a new node has handed in all up to now, which is between %v and %v: %v", before, after, list)
+	}
+	x.join(x.a, "new", handInTime)
+	x.want("a node that is there stays as it is", list...)
+	x.join(x.a, "left behind", handInTime.Add(-time.Hour))
+	x.want("a node that comes back with records says since when", latchkey.HandIn{Node: "left behind", Until: handInTime.Add(-time.Hour)}, list[0])
+}
+
+// openRecord is one of a response that has begun to leave.
+func openRecord(path string) latchkey.Record {
+	return latchkey.Record{
+		RequestID: uuid.Must(uuid.NewV7()).String(), Time: handInTime, Node: "node", TeamID: "team_a", CredentialID: "key_a",
+		Auth: latchkey.MethodBearer, Outcome: latchkey.OutcomeAccepted, Reason: latchkey.ReasonOK, Diagnosis: "a “diagnosis”",
+		Method: "GET", Host: "api.example.com", Path: path, Status: 101, ClientIP: "192.0.2.1", UserAgent: "<a> & 'b' \"c\" \\",
+		ClientRequestID: "theirs", TraceID: "0af7651916cd43dd8448eb211c80319c",
+	}
+}
+
+func examOpenRecords(x *handIns) {
+	one, two, three := openRecord("/1"), openRecord("/2"), openRecord("/3")
+	x.wantOpen("a new store has nothing open", nil, one)
+	x.open(x.a, "node", handInTime, latchkey.OpenRecords{All: true, Began: []latchkey.Record{one, two}})
+	x.wantOpen("what a node has open is found, whole", []latchkey.Record{one, two}, three)
+	x.handIn(x.a, "node", handInTime)
+	x.wantOpen("what is not spoken of stays", []latchkey.Record{one, two})
+	x.open(x.b, "node", handInTime, latchkey.OpenRecords{Began: []latchkey.Record{three}, Ended: []string{one.RequestID, openRecord("/").RequestID}})
+	x.wantOpen("what has ended is not open", []latchkey.Record{two, three}, one)
+	three.Diagnosis = "another"
+	x.open(x.a, "node", handInTime, latchkey.OpenRecords{Began: []latchkey.Record{three}})
+	x.wantOpen("what is said again is replaced", []latchkey.Record{two, three}, one)
+	x.open(x.a, "node", handInTime, latchkey.OpenRecords{All: true, Began: []latchkey.Record{one}})
+	x.wantOpen("what a node had open before does not count if it says all", []latchkey.Record{one}, two, three)
+	x.open(x.a, "node", handInTime, latchkey.OpenRecords{All: true})
+	x.wantOpen("all may be nothing", nil, one, two, three)
+	for _, id := range []string{"", "no ID", "' OR true --"} {
+		if _, err := x.a.OpenRecord(x.Context(), id); !errors.Is(err, latchkey.ErrNotFound) {
+			x.Fatalf("rule broken: %q is no ID, and nothing is found by it: %v", id, err)
+		}
+	}
+}
+
+func examOpenRecordsOfNodes(x *handIns) {
+	one, two := openRecord("/1"), openRecord("/2")
+	x.open(x.a, "node-1", handInTime, latchkey.OpenRecords{Began: []latchkey.Record{one}})
+	x.open(x.a, "node-2", handInTime, latchkey.OpenRecords{Began: []latchkey.Record{two}})
+	x.open(x.b, "node-1", handInTime, latchkey.OpenRecords{Ended: []string{two.RequestID}})
+	x.open(x.b, "node-1", handInTime, latchkey.OpenRecords{All: true})
+	x.wantOpen("a node speaks for itself alone", []latchkey.Record{two}, one)
+	x.join(x.b, "node-2", time.Time{})
+	x.wantOpen("what a node had open that comes back stays until it has handed in", []latchkey.Record{two})
+	if err := x.a.ForgetHandIn(x.Context(), "node-2"); err != nil {
+		x.Fatal(err)
+	}
+	x.wantOpen("what a node had open is forgotten with it", nil, one, two)
 }
 
 func examForgetHandIn(x *handIns) {
@@ -96,34 +226,60 @@ func examForgetHandIn(x *handIns) {
 		latchkey.HandIn{Node: "node-2", Until: handInTime})
 }
 
+func examOldHandIns(x *handIns) {
+	_, now := x.read(x.a)
+	old, young := openRecord("/1"), openRecord("/2")
+	limit := now.Truncate(time.Second).Add(-latchkey.MaxHandInAge)
+	x.join(x.a, "old", limit)
+	x.join(x.a, "young", limit.Add(time.Hour))
+	x.open(x.a, "young", limit.Add(time.Hour), latchkey.OpenRecords{Began: []latchkey.Record{young}})
+	x.open(x.a, "old", limit, latchkey.OpenRecords{Began: []latchkey.Record{old}})
+	x.want("a node forgets others, not itself", latchkey.HandIn{Node: "old", Until: limit}, latchkey.HandIn{Node: "young", Until: limit.Add(time.Hour)})
+	x.handIn(x.b, "node", handInTime)
+	x.want("a node that has said nothing for a week is not waited for", latchkey.HandIn{Node: "node", Until: handInTime},
+		latchkey.HandIn{Node: "young", Until: limit.Add(time.Hour)})
+	x.wantOpen("what it had open is forgotten, too", []latchkey.Record{young}, old)
+}
+
 func examHandInsConcurrently(x *handIns) {
 	const rounds, workers = 20, 4
-	latest := handInTime.Add(workers * time.Second)
-	for range rounds {
-		var wg sync.WaitGroup
-		for w := range workers {
-			wg.Go(func() {
-				h := latchkey.HandIn{Node: "node", Until: latest.Add(-time.Duration(w) * time.Second)}
-				if err := []latchkey.HandInStore{x.a, x.b}[w%2].HandIn(x.Context(), h); err != nil {
-					x.Errorf("hand in: %v", err)
+	var wg sync.WaitGroup
+	var want []latchkey.HandIn
+	var open, ended []latchkey.Record
+	for w := range workers {
+		node := fmt.Sprintf("node-%d", w)
+		want = append(want, latchkey.HandIn{Node: node, Until: handInTime.Add(rounds * time.Second)})
+		var records []latchkey.Record
+		for range rounds {
+			records = append(records, openRecord("/"))
+		}
+		open, ended = append(open, records[rounds-1]), append(ended, records[:rounds-1]...)
+		wg.Go(func() {
+			for i, r := range records {
+				change := latchkey.OpenRecords{Began: []latchkey.Record{r}}
+				if i > 0 {
+					change.Ended = []string{records[i-1].RequestID}
 				}
-			})
-		}
-		wg.Wait()
-		x.want("of hand-ins at the same time the latest counts", latchkey.HandIn{Node: "node", Until: latest})
-		if err := x.a.ForgetHandIn(x.Context(), "node"); err != nil {
-			x.Fatal(err)
-		}
+				h := latchkey.HandIn{Node: node, Until: handInTime.Add(time.Duration(i+1) * time.Second)}
+				if _, err := []latchkey.HandInStore{x.a, x.b}[w%2].HandIn(x.Context(), h, change); err != nil {
+					x.Errorf("rule broken: nodes can hand in at the same time: %v", err)
+				}
+			}
+		})
 	}
+	wg.Wait()
+	x.want("of each node that hands in at the same time as others, what it said last counts", want...)
+	x.wantOpen("and what it has open", open, ended...)
 }
 
 func examHostileNodes(x *handIns) {
 	for _, s := range hostile {
-		x.handIn(x.a, s, handInTime)
-		got, err := x.b.HandIns(x.Context())
-		if err != nil || len(got) != 1 || got[0].Node != kept(s) {
-			x.Fatalf("rule broken: any name is kept as text: %q is %v, %v", s, got, err)
+		r := openRecord("/")
+		x.open(x.a, s, handInTime, latchkey.OpenRecords{Began: []latchkey.Record{r}})
+		if got, _ := x.read(x.b); len(got) != 1 || got[0].Node != kept(s) {
+			x.Fatalf("rule broken: any name is kept as text: %q is %v", s, got)
 		}
+		x.wantOpen("a node of any name can have something open", []latchkey.Record{r})
 		if err := x.b.ForgetHandIn(x.Context(), s); err != nil {
 			x.Fatalf("rule broken: any name can be forgotten: %v", err)
 		}

@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"cmp"
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -23,34 +24,110 @@ type handInTable struct {
 	fault string
 	mu    sync.Mutex
 	rows  map[string]time.Time
+	open  map[string]openRow // by request ID
 }
 
-func (m *handInTable) HandIn(_ context.Context, h latchkey.HandIn) error {
+type openRow struct {
+	node   string
+	record latchkey.Record
+}
+
+func (m *handInTable) name(node string) string {
+	if m.fault == "names are as they came" {
+		return node
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(node, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func (m *handInTable) now() time.Time {
+	if m.fault == "the clock stands" {
+		return time.Now().UTC().Truncate(time.Hour)
+	}
+	return time.Now().UTC().Truncate(time.Microsecond)
+}
+
+func (m *handInTable) JoinHandIns(_ context.Context, h latchkey.HandIn) (time.Time, error) {
 	m.mu.Lock()
-	last, there := m.rows[h.Node]
+	defer m.mu.Unlock()
+	_, there := m.rows[m.name(h.Node)]
+	if !there || m.fault == "joining begins anew" {
+		until := h.Until
+		if until.IsZero() {
+			until = m.now()
+		}
+		m.rows[m.name(h.Node)] = until
+	}
+	if m.fault == "joining forgets what is open" {
+		m.dropOpen(m.name(h.Node))
+	}
+	return m.now(), nil
+}
+
+// dropOpen forgets what a node has open. m.mu is held.
+func (m *handInTable) dropOpen(node string) {
+	maps.DeleteFunc(m.open, func(_ string, o openRow) bool { return o.node == node })
+}
+
+func (m *handInTable) HandIn(_ context.Context, h latchkey.HandIn, open latchkey.OpenRecords) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rows := maps.Clone(m.rows)
 	if m.fault == "updates are lost" {
 		m.mu.Unlock()
 		time.Sleep(time.Millisecond)
 		m.mu.Lock()
 	}
-	defer m.mu.Unlock()
-	node := strings.ReplaceAll(strings.ToValidUTF8(h.Node, "\uFFFD"), "\x00", "\uFFFD")
-	switch m.fault {
-	case "names are as they came":
-		node = h.Node
-	case "it goes back":
-		there = false
-	case "times are rounded up":
+	node := m.name(h.Node)
+	if m.fault == "times are rounded up" {
 		h.Until = h.Until.Add(999)
 	}
 	until := time.UnixMicro(h.Until.UnixMicro()).UTC()
-	if !there || until.After(last) {
-		m.rows[node] = until
+	if m.fault != "it never goes back" || until.After(rows[node]) {
+		rows[node] = until
 	}
-	return nil
+	for other, last := range rows {
+		if other != node && m.now().Sub(last) > latchkey.MaxHandInAge && m.fault != "nothing gets old" {
+			delete(rows, other)
+			m.dropOpen(other)
+		}
+	}
+	m.rows = rows
+	m.change(node, open)
+	return m.now(), nil
 }
 
-func (m *handInTable) HandIns(context.Context) (list []latchkey.HandIn, _ error) {
+// change notes what a node has open. m.mu is held.
+func (m *handInTable) change(node string, open latchkey.OpenRecords) {
+	switch {
+	case open.All && m.fault == "all is of all nodes":
+		clear(m.open)
+	case open.All && m.fault != "all is more":
+		m.dropOpen(node)
+	}
+	for _, id := range open.Ended {
+		if m.open[id].node == node || m.fault == "anybody ends" {
+			delete(m.open, id)
+		}
+	}
+	for _, r := range open.Began {
+		if _, there := m.open[r.RequestID]; !there || m.fault != "the first counts" {
+			m.open[r.RequestID] = openRow{node, r}
+		}
+	}
+}
+
+func (m *handInTable) OpenRecord(_ context.Context, id string) (latchkey.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row, there := m.open[strings.ToLower(id)]
+	if !there {
+		return latchkey.Record{}, latchkey.NotFound("request", id)
+	}
+	row.record.Open = m.fault != "open looks ended"
+	return row.record, nil
+}
+
+func (m *handInTable) HandIns(context.Context) (list []latchkey.HandIn, now time.Time, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for node, until := range m.rows {
@@ -62,14 +139,17 @@ func (m *handInTable) HandIns(context.Context) (list []latchkey.HandIn, _ error)
 		}
 		return cmp.Compare(a.Node, b.Node)
 	})
-	return list, nil
+	return list, m.now(), nil
 }
 
 func (m *handInTable) ForgetHandIn(_ context.Context, node string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fault != "nothing is forgotten" {
-		delete(m.rows, strings.ReplaceAll(strings.ToValidUTF8(node, "\uFFFD"), "\x00", "\uFFFD"))
+		delete(m.rows, m.name(node))
+	}
+	if m.fault != "open stays" {
+		m.dropOpen(m.name(node))
 	}
 	return nil
 }
@@ -78,7 +158,7 @@ func (m *handInTable) ForgetHandIn(_ context.Context, node string) error {
 // one with a fault.
 func TestHandIns(t *testing.T) {
 	storetest.HandIns(t, func(*testing.T) (a, b latchkey.HandInStore) {
-		m := &handInTable{fault: os.Getenv(handInFault), rows: map[string]time.Time{}}
+		m := &handInTable{fault: os.Getenv(handInFault), rows: map[string]time.Time{}, open: map[string]openRow{}}
 		return m, m
 	})
 }
@@ -92,9 +172,18 @@ func TestHandInFaults(t *testing.T) {
 	for _, f := range []struct{ fault, exam string }{
 		{"names have no case", "HandIn"},
 		{"times are rounded up", "HandIn"},
-		{"it goes back", "HandInNeverGoesBack"},
+		{"it never goes back", "HandInAgain"},
+		{"the clock stands", "HandInClock"},
+		{"joining begins anew", "JoinHandIns"},
+		{"open looks ended", "OpenRecords"},
+		{"all is more", "OpenRecords"},
+		{"the first counts", "OpenRecords"},
+		{"all is of all nodes", "OpenRecordsOfNodes"},
+		{"anybody ends", "OpenRecordsOfNodes"},
+		{"joining forgets what is open", "OpenRecordsOfNodes"},
+		{"open stays", "OpenRecordsOfNodes"},
 		{"nothing is forgotten", "ForgetHandIn"},
-		{"it goes back", "HandInsConcurrently"},
+		{"nothing gets old", "OldHandIns"},
 		{"updates are lost", "HandInsConcurrently"},
 		{"names are as they came", "HostileNodes"},
 	} {

@@ -41,6 +41,10 @@ func describeRequest(w io.Writer, r latchkey.Record) {
 	} else if r.Auth != latchkey.MethodNone {
 		credential = "unknown (" + string(r.Auth) + ")"
 	}
+	body, took := fmt.Sprintf("%d bytes in, %d bytes out", r.BytesIn, r.BytesOut), milliseconds(float64(r.DurationUS)/1000)+" ms on "+r.Node
+	if r.Open {
+		body, took = "", "not ended yet, on "+r.Node
+	}
 	fields(w,
 		[2]string{"Request", r.RequestID},
 		[2]string{"Time", r.Time.UTC().Format("2006-01-02T15:04:05.000000Z")},
@@ -54,8 +58,8 @@ func describeRequest(w io.Writer, r latchkey.Record) {
 		[2]string{"User agent", r.UserAgent},
 		[2]string{"Caller's ID", r.ClientRequestID},
 		[2]string{"Trace", r.TraceID},
-		[2]string{"Body", fmt.Sprintf("%d bytes in, %d bytes out", r.BytesIn, r.BytesOut)},
-		[2]string{"Took", milliseconds(float64(r.DurationUS)/1000) + " ms on " + r.Node},
+		[2]string{"Body", body},
+		[2]string{"Took", took},
 	)
 }
 

@@ -78,3 +78,20 @@ func TestListsSayWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestThatGoesOn: of a response that has not ended nothing is said that is
+// not known yet.
+func TestRequestThatGoesOn(t *testing.T) {
+	r := latchkey.Record{RequestID: "0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e47", Node: "node-1", Status: 101, Open: true}
+	var said strings.Builder
+	describeRequest(&said, r)
+	if !strings.Contains(said.String(), "not ended yet, on node-1") || strings.Contains(said.String(), "0.000 ms") || strings.Contains(said.String(), "0 bytes") {
+		t.Errorf("of a response that goes on it says:\n%s", said.String())
+	}
+	r.Open, r.DurationUS = false, 1500
+	said.Reset()
+	describeRequest(&said, r)
+	if !strings.Contains(said.String(), "1.50 ms on node-1") || !strings.Contains(said.String(), "0 bytes in") {
+		t.Errorf("of one that has ended it says:\n%s", said.String())
+	}
+}

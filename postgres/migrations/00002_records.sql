@@ -85,11 +85,21 @@ CREATE TABLE retention (
 
 INSERT INTO retention (one, age, bytes) VALUES (1, 0, 0);
 
--- How far each node has handed in its records.
+-- How far each node has handed in its records, by the database's clock.
 CREATE TABLE hand_ins (
 	node  text   COLLATE "C" PRIMARY KEY,
 	until bigint NOT NULL
 ) WITH (fillfactor = 50);
+
+-- The responses of each node that go on for long: what of them is a record when
+-- they end. They go with their node.
+CREATE TABLE open_records (
+	id     uuid PRIMARY KEY,
+	node   text NOT NULL COLLATE "C" REFERENCES hand_ins ON DELETE CASCADE,
+	record text NOT NULL -- JSON
+);
+
+CREATE INDEX open_records_node ON open_records (node);
 
 -- Who uses what: a row for each credential, day and caller. All callers beyond
 -- the hundredth of a day share one with empty texts.
