@@ -11,10 +11,21 @@ func (k *Keyring) Explain(ctx context.Context, q Question) Explanation {
 	q.APIKey = func(d Digest) Known { return k.knownKey(ctx, d) }
 	q.APISecret = func(id string) Known { return k.knownSecret(ctx, id) }
 	e := Explain(q)
-	if sent := strangersCredential(q.Fields); sent != "" && e.Verdict != VerdictPasses && k.Sealer != nil {
-		e.Fingerprint = k.Sealer.Fingerprint(sent)
+	if e.Verdict != VerdictPasses {
+		e.Fingerprint = k.Fingerprint(q.Fields)
 	}
 	return e
+}
+
+// Fingerprint returns what the record of a refusal has in the place of a
+// credential that is none of ours, by the request's Authorization fields; see
+// [Sealer.Fingerprint]. It is "" where there is no credential. It asks nobody.
+func (k *Keyring) Fingerprint(fields []string) string {
+	sent := strangersCredential(fields)
+	if sent == "" || k.Sealer == nil {
+		return ""
+	}
+	return k.Sealer.Fingerprint(sent)
 }
 
 // knownKey is the verdict of checkKey, in words.

@@ -16,7 +16,11 @@ import (
 func TestFingerprint(t *testing.T) {
 	r := newRing(t)
 	of := func(fields ...string) string {
-		return r.Explain(t.Context(), latchkey.Question{Fields: fields}).Fingerprint
+		f := r.Explain(t.Context(), latchkey.Question{Fields: fields}).Fingerprint
+		if at := r.Fingerprint(fields); f != "" && at != f {
+			t.Errorf("the fingerprint is %q, and with its diagnosis %q", at, f)
+		}
+		return f
 	}
 	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
 	key := "a-key-of-another-house-0123456789"

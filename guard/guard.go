@@ -33,7 +33,7 @@ type Guard struct {
 	// Diagnose is told of each refusal, before its record begins: the
 	// request's ID and its Authorization fields, which it must not keep. It
 	// must not block. Nil: nobody is told.
-	Diagnose func(requestID string, fields []string)
+	Diagnose func(requestID, clientIP string, fields []string)
 
 	// Redact takes credentials out of what a record keeps of a request's
 	// header (method, path, host, user agent, the caller's request ID); it is the
@@ -136,7 +136,7 @@ func (g *Guard) judge(x *exchange) (latchkey.Principal, error) {
 	case errors.As(err, &denial):
 		x.deny(denial)
 		if g.Diagnose != nil {
-			g.Diagnose(x.record.RequestID, fields)
+			g.Diagnose(x.record.RequestID, x.record.ClientIP, fields)
 		}
 		return latchkey.Principal{}, denial
 	case errors.As(err, &unavailable):

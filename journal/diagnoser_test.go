@@ -60,6 +60,9 @@ func refused() latchkey.Record {
 	return r
 }
 
+// anonymous gives no fingerprints.
+func anonymous([]string) string { return "" }
+
 var long = latchkey.Explanation{Verdict: latchkey.VerdictFails, Reason: latchkey.ReasonBadSignature, Mistake: "It is wrong.", Mend: "Mend it."}
 
 const words = "It is wrong. Mend it."
@@ -69,7 +72,7 @@ func TestDiagnosisIsInTheRecord(t *testing.T) {
 		next := newSink()
 		var asked [][]string
 		took := 30 * time.Millisecond
-		d := journal.NewDiagnoser(next, func(_ context.Context, fields []string) latchkey.Explanation {
+		d := journal.NewDiagnoser(next, anonymous, func(_ context.Context, fields []string) latchkey.Explanation {
 			asked = append(asked, fields)
 			time.Sleep(took)
 			return long
@@ -77,7 +80,7 @@ func TestDiagnosisIsInTheRecord(t *testing.T) {
 		early, late, slow, accepted := refused(), refused(), refused(), newRecord()
 
 		// The response ends before the diagnosis is there.
-		d.Diagnose(early.RequestID, []string{"Bearer x"})
+		d.Diagnose(early.RequestID, early.ClientIP, []string{"Bearer x"})
 		d.Begin(early)
 		d.End(early)
 		if _, there := next.end(early.RequestID); there {
@@ -89,7 +92,7 @@ func TestDiagnosisIsInTheRecord(t *testing.T) {
 		}
 
 		// The diagnosis is there before the response begins.
-		d.Diagnose(late.RequestID, nil)
+		d.Diagnose(late.RequestID, late.ClientIP, nil)
 		time.Sleep(time.Second)
 		d.Begin(late)
 		if r := next.begun[late.RequestID]; r.Diagnosis != words {
@@ -101,7 +104,7 @@ func TestDiagnosisIsInTheRecord(t *testing.T) {
 		}
 
 		// It is there in the middle.
-		d.Diagnose(slow.RequestID, nil)
+		d.Diagnose(slow.RequestID, slow.ClientIP, nil)
 		d.Begin(slow)
 		if r := next.begun[slow.RequestID]; r.Diagnosis != "short" {
 			t.Errorf("the diagnosis at the beginning is %q, must be as it came", r.Diagnosis)
@@ -131,7 +134,7 @@ func TestDiagnosisOfAnotherReasonIsLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := newSink()
 		answer := make(chan latchkey.Explanation, 1)
-		d := journal.NewDiagnoser(next, func(context.Context, []string) latchkey.Explanation { return <-answer })
+		d := journal.NewDiagnoser(next, anonymous, func(context.Context, []string) latchkey.Explanation { return <-answer })
 		defer d.Close()
 		for name, e := range map[string]latchkey.Explanation{
 			"another reason":  {Verdict: latchkey.VerdictFails, Reason: latchkey.ReasonExpired, Mistake: "It is late."},
@@ -140,7 +143,7 @@ func TestDiagnosisOfAnotherReasonIsLeftOut(t *testing.T) {
 			"without mistake": {Verdict: latchkey.VerdictFails, Reason: latchkey.ReasonBadSignature},
 		} {
 			r := refused()
-			d.Diagnose(r.RequestID, nil)
+			d.Diagnose(r.RequestID, r.ClientIP, nil)
 			d.Begin(r)
 			answer <- e
 			time.Sleep(time.Second)
@@ -158,7 +161,7 @@ func TestDiagnosisIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := newSink()
 		var asked int
-		d := journal.NewDiagnoser(next, func(ctx context.Context, _ []string) latchkey.Explanation {
+		d := journal.NewDiagnoser(next, anonymous, func(ctx context.Context, _ []string) latchkey.Explanation {
 			asked++
 			<-ctx.Done()
 			return latchkey.Explanation{}
@@ -167,7 +170,7 @@ func TestDiagnosisIsBounded(t *testing.T) {
 		const n = 50
 		for range n {
 			r := refused()
-			d.Diagnose(r.RequestID, nil)
+			d.Diagnose(r.RequestID, r.ClientIP, nil)
 			d.Begin(r)
 			d.End(r)
 		}
@@ -199,7 +202,7 @@ func TestFloodOfRefusals(t *testing.T) {
 		next := newSink()
 		const cost = 300 * time.Microsecond
 		var spent atomic.Int64
-		d := journal.NewDiagnoser(next, func(context.Context, []string) latchkey.Explanation {
+		d := journal.NewDiagnoser(next, anonymous, func(context.Context, []string) latchkey.Explanation {
 			time.Sleep(cost)
 			spent.Add(int64(cost))
 			return long
@@ -208,7 +211,7 @@ func TestFloodOfRefusals(t *testing.T) {
 		const n = 20_000
 		for i := range n {
 			r := refused()
-			d.Diagnose(r.RequestID, []string{fmt.Sprint("Bearer ", i)})
+			d.Diagnose(r.RequestID, r.ClientIP, []string{fmt.Sprint("Bearer ", i)})
 			d.Begin(r)
 			d.End(r)
 			time.Sleep(50 * time.Microsecond)
@@ -231,16 +234,16 @@ func TestRefusalsThatDoNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := newSink()
 		var asked int
-		d := journal.NewDiagnoser(next, func(context.Context, []string) latchkey.Explanation { asked++; return long })
-		for range 10_000 {
+		d := journal.NewDiagnoser(next, anonymous, func(context.Context, []string) latchkey.Explanation { asked++; return long })
+		for range 20_000 {
 			r := refused()
-			d.Diagnose(r.RequestID, nil)
+			d.Diagnose(r.RequestID, r.ClientIP, nil)
 			d.Begin(r)
 			time.Sleep(time.Millisecond)
 		}
 		d.Close()
-		if asked != 4096 {
-			t.Errorf("%d refusals are kept, must be 4096", asked)
+		if asked != 16384 {
+			t.Errorf("%d refusals are kept, must be 16384", asked)
 		}
 	})
 }
@@ -249,7 +252,7 @@ func TestCloseHandsOn(t *testing.T) {
 	next := newSink()
 	started, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	d := journal.NewDiagnoser(next, func(ctx context.Context, _ []string) latchkey.Explanation {
+	d := journal.NewDiagnoser(next, anonymous, func(ctx context.Context, _ []string) latchkey.Explanation {
 		once.Do(func() { close(started); <-release })
 		return long
 	})
@@ -257,7 +260,7 @@ func TestCloseHandsOn(t *testing.T) {
 	for range 20 {
 		r := refused()
 		all = append(all, r)
-		d.Diagnose(r.RequestID, nil)
+		d.Diagnose(r.RequestID, r.ClientIP, nil)
 		d.Begin(r)
 		d.End(r)
 	}
@@ -268,7 +271,7 @@ func TestCloseHandsOn(t *testing.T) {
 		t.Errorf("%d of %d records are there after Close", next.size(), len(all))
 	}
 	after := refused()
-	d.Diagnose(after.RequestID, nil)
+	d.Diagnose(after.RequestID, after.ClientIP, nil)
 	d.Begin(after)
 	d.End(after)
 	if r, there := next.end(after.RequestID); !there || r != after {
@@ -279,14 +282,14 @@ func TestCloseHandsOn(t *testing.T) {
 
 func TestDiagnoserConcurrently(t *testing.T) {
 	next := newSink()
-	d := journal.NewDiagnoser(next, func(context.Context, []string) latchkey.Explanation { return long })
+	d := journal.NewDiagnoser(next, anonymous, func(context.Context, []string) latchkey.Explanation { return long })
 	const workers, each = 8, 400
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
 			for range each {
 				r := refused()
-				d.Diagnose(r.RequestID, []string{"Bearer x"})
+				d.Diagnose(r.RequestID, r.ClientIP, []string{"Bearer x"})
 				d.Begin(r)
 				d.End(r)
 			}
@@ -297,4 +300,52 @@ func TestDiagnoserConcurrently(t *testing.T) {
 	if next.size() != workers*each || next.twice != 0 {
 		t.Errorf("%d of %d records are there, %d twice", next.size(), workers*each, next.twice)
 	}
+}
+
+// TestFloodOfOneCaller: who sends any number of refusals takes no diagnosis from
+// another caller, and no fingerprint from anybody.
+func TestFloodOfOneCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		next := newSink()
+		mark := func(fields []string) string { return latchkey.FingerprintPrefix + fields[0] }
+		d := journal.NewDiagnoser(next, mark, func(context.Context, []string) latchkey.Explanation {
+			time.Sleep(300 * time.Microsecond)
+			return long
+		})
+		send := func(ip string, n int) string {
+			r := refused()
+			r.CredentialID, r.ClientIP = "", ip
+			d.Diagnose(r.RequestID, r.ClientIP, []string{fmt.Sprint(n)})
+			d.Begin(r)
+			d.End(r)
+			return r.RequestID
+		}
+		var others []string
+		for i := range 20_000 {
+			send(fmt.Sprintf("2001:db8::%x", i), i)
+			if i%2000 == 1000 {
+				others = append(others, send("192.0.2.1", i), send("2001:db8:0:1::1", i))
+			}
+			time.Sleep(50 * time.Microsecond)
+		}
+		time.Sleep(time.Second)
+		d.Close()
+		for _, id := range others {
+			if r, _ := next.end(id); r.Diagnosis != words {
+				t.Error("a flood from elsewhere takes a caller's diagnosis")
+			}
+		}
+		diagnosed := 0
+		for _, r := range next.ended {
+			if r.CredentialID == "" || r.CredentialID == latchkey.FingerprintPrefix {
+				t.Fatal("a record goes without a fingerprint")
+			}
+			if r.Diagnosis == words {
+				diagnosed++
+			}
+		}
+		if next.size() != 20_000+len(others) || diagnosed < 100 {
+			t.Errorf("%d records, %d diagnosed", next.size(), diagnosed)
+		}
+	})
 }

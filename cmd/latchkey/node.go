@@ -166,7 +166,7 @@ func (n *node) openJournal(ctx context.Context, c *nodeConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	n.diagnoser = journal.NewDiagnoser(n.journal, func(ctx context.Context, fields []string) latchkey.Explanation {
+	n.diagnoser = journal.NewDiagnoser(n.journal, n.keyring.Fingerprint, func(ctx context.Context, fields []string) latchkey.Explanation {
 		return n.keyring.Explain(ctx, latchkey.Question{Fields: fields})
 	})
 	n.records, n.recorder = n.journal, n.diagnoser
