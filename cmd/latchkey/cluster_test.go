@@ -34,6 +34,7 @@ func TestCluster(t *testing.T) {
 	t.Run("a stale node and the canary", func(t *testing.T) { staleCanary(t, newCluster(t, server)) })
 	t.Run("started in another history", func(t *testing.T) { startedInAlarm(t, newCluster(t, server)) })
 	t.Run("the database down", func(t *testing.T) { databaseDown(t, newCluster(t, server)) })
+	t.Run("requests", func(t *testing.T) { requestsOfNodes(t, newCluster(t, server)) })
 }
 
 // twoNodes holds that a roll is confirmed by both, is true on both, and waits no
