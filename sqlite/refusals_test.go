@@ -102,8 +102,8 @@ func TestFloodOfRefusals(t *testing.T) {
 // not rewritten meanwhile.
 func TestFutureDay(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
-	today := recordsOf(0, 3000, latchkey.OutcomeAccepted)
-	flood := recordsOf(0, 3000, latchkey.OutcomeDenied)
+	today := recordsOf(0, 600, latchkey.OutcomeAccepted)
+	flood := recordsOf(0, 600, latchkey.OutcomeDenied)
 	if err := s.AppendRecords(t.Context(), slices.Concat(today, flood, recordsOf(-1, 1, latchkey.OutcomeAccepted))); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestFutureDay(t *testing.T) {
 		}
 	}
 	size, err := s.days.sizeOf(t.Context(), latchkey.RequestIDDay(uuid.MustParse(today[0].RequestID)))
-	if err != nil || size.refusals > 1500 || size.free == 0 {
+	if err != nil || size.refusals > 300 || size.free == 0 {
 		t.Errorf("today's file keeps its room for what comes: %+v, %v", size, err)
 	}
 }
