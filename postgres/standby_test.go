@@ -58,6 +58,7 @@ func TestLaggingStandby(t *testing.T) {
 		at = change.Position()
 	}
 
+	standby.Receive(t, primary)
 	standby.CutOff(t, "recovery_min_apply_delay = 0")
 	lost := mustRoll(t, s, id)
 	primary.Kill(t)
@@ -91,9 +92,9 @@ func TestLaggingStandby(t *testing.T) {
 	}
 }
 
-// eventually tries for 20 s.
+// eventually tries for a minute.
 func eventually(try func() error) (err error) {
-	for range 200 {
+	for range 600 {
 		if err = try(); err == nil {
 			return nil
 		}

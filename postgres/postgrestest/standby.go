@@ -97,11 +97,23 @@ func (s *Server) Standby(t testing.TB, name string, settings ...string) *Server 
 // CatchUp waits until a standby has replayed all that its primary has written.
 func (s *Server) CatchUp(t testing.TB, primary *Server) {
 	t.Helper()
+	s.await(t, primary, "pg_last_wal_replay_lsn()")
+}
+
+// Receive waits until a standby has received all that its primary has written:
+// one that applies with a delay may not have replayed it.
+func (s *Server) Receive(t testing.TB, primary *Server) {
+	t.Helper()
+	s.await(t, primary, "coalesce(pg_last_wal_receive_lsn(), '0/0')")
+}
+
+func (s *Server) await(t testing.TB, primary *Server, position string) {
+	t.Helper()
 	var end string
 	primary.query(t, `SELECT pg_current_wal_flush_lsn()::text`, &end)
 	for deadline := time.Now().Add(startTime); ; time.Sleep(10 * time.Millisecond) {
 		var there bool
-		s.query(t, `SELECT pg_last_wal_replay_lsn() >= '`+end+`'::pg_lsn`, &there)
+		s.query(t, `SELECT `+position+` >= '`+end+`'::pg_lsn`, &there)
 		if there {
 			return
 		}
