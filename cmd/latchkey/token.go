@@ -137,7 +137,11 @@ func decodeToken(text string) (*decoded, error) {
 	}
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
-		return nil, usageError("this is no JWT: its dots part it into %d, and not into three (latchkey explain says more)", len(parts))
+		noun := "parts"
+		if len(parts) == 1 {
+			noun = "part"
+		}
+		return nil, usageError("this is no JWT: it has %d %s between dots, and not three (latchkey explain says more)", len(parts), noun)
 	}
 	d := &decoded{}
 	for i, part := range []*json.RawMessage{&d.Header, &d.Payload} {
