@@ -18,6 +18,7 @@ const lostNode = "(lost at failover)"
 func lostOf(list []latchkey.Registration) (lost []latchkey.Registration) {
 	for _, r := range list {
 		if r.Node == lostNode {
+			r.Age = 0 // which is of the list, and not of the registration
 			lost = append(lost, r)
 		}
 	}
