@@ -3,6 +3,7 @@ package replica_test
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -23,6 +24,8 @@ type node struct {
 	staleOK time.Duration
 	history string // its file
 	random  *rand.Rand
+	seed    uint64
+	trips   map[string]*rand.Rand // see trip
 
 	// The process, one after the other; nil: it does not run.
 	process *process
@@ -170,13 +173,22 @@ type trip struct {
 	late  time.Duration // by how much its end is noticed late, so that no two things happen at one moment
 }
 
-func (n *node) trip() (t trip) {
-	for way := range t.delay {
-		t.delay[way] = n.span(n.delay)
-		t.lost[way] = n.loss > 0 && n.random.Float64() < n.loss
+// trip draws what becomes of a message and its answer, from a source of its own
+// for each kind: what begins at the same moment may do so in any order.
+func (n *node) trip(kind string) (t trip) {
+	random := n.trips[kind]
+	if random == nil {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(kind))
+		random = rand.New(rand.NewPCG(n.seed, h.Sum64()))
+		n.trips[kind] = random
 	}
-	t.hold = n.random.IntN(2) == 0
-	t.late = 1 + time.Duration(n.random.IntN(20_000))
+	for way := range t.delay {
+		t.delay[way] = span(random, n.delay)
+		t.lost[way] = n.loss > 0 && random.Float64() < n.loss
+	}
+	t.hold = random.IntN(2) == 0
+	t.late = 1 + time.Duration(random.IntN(20_000))
 	return t
 }
 
@@ -222,7 +234,7 @@ func call[T any](ctx context.Context, p *process, what string, do func(v *server
 	n, w := p.n, p.n.w
 	answers := make(chan answer[T], 1)
 	w.mu.Lock()
-	v, t := n.connection(ctx), n.trip()
+	v, t := n.connection(ctx), n.trip(what)
 	epoch := v.epoch
 	n.travel(t, out, func() {
 		if v.down || v.epoch != epoch {
@@ -520,11 +532,11 @@ func (p *process) Listen(ctx context.Context, hint func(latchkey.Revision)) erro
 	}
 	l := &listener{
 		hint: func(revision latchkey.Revision) {
-			if t := n.trip(); !n.nohint {
+			if t := n.trip("hint"); !n.nohint {
 				n.travel(t, back, func() { signal(hints, revision) })
 			}
 		},
-		broken: func() { n.travel(n.trip(), back, func() { signal(broken, 0) }) },
+		broken: func() { n.travel(n.trip("broken"), back, func() { signal(broken, 0) }) },
 	}
 	v, err := call(ctx, p, "Listen", func(v *server, reply func(*server, error)) {
 		v.listeners[l] = true
