@@ -25,7 +25,7 @@ type node struct {
 	history string // its file
 	random  *rand.Rand
 	seed    uint64
-	trips   map[string]*rand.Rand // see trip
+	kinds   map[string]*rand.Rand // see of
 
 	// The process, one after the other; nil: it does not run.
 	process *process
@@ -173,16 +173,22 @@ type trip struct {
 	late  time.Duration // by how much its end is noticed late, so that no two things happen at one moment
 }
 
-// trip draws what becomes of a message and its answer, from a source of its own
-// for each kind: what begins at the same moment may do so in any order.
-func (n *node) trip(kind string) (t trip) {
-	random := n.trips[kind]
+// of is the source of what becomes of a kind of message. Each kind has its own,
+// because what begins at the same moment may do so in any order.
+func (n *node) of(kind string) *rand.Rand {
+	random := n.kinds[kind]
 	if random == nil {
 		h := fnv.New64a()
 		_, _ = h.Write([]byte(kind))
 		random = rand.New(rand.NewPCG(n.seed, h.Sum64()))
-		n.trips[kind] = random
+		n.kinds[kind] = random
 	}
+	return random
+}
+
+// trip draws what becomes of a message and its answer.
+func (n *node) trip(kind string) (t trip) {
+	random := n.of(kind)
 	for way := range t.delay {
 		t.delay[way] = span(random, n.delay)
 		t.lost[way] = n.loss > 0 && random.Float64() < n.loss
@@ -234,7 +240,7 @@ func call[T any](ctx context.Context, p *process, what string, do func(v *server
 	n, w := p.n, p.n.w
 	answers := make(chan answer[T], 1)
 	w.mu.Lock()
-	v, t := n.connection(ctx), n.trip(what)
+	v, t := n.connection(ctx, what), n.trip(what)
 	epoch := v.epoch
 	n.travel(t, out, func() {
 		if v.down || v.epoch != epoch {
@@ -279,11 +285,11 @@ func call[T any](ctx context.Context, p *process, what string, do func(v *server
 type serverKey struct{}
 
 // connection picks one of the pool. A transaction keeps to one.
-func (n *node) connection(ctx context.Context) *server {
+func (n *node) connection(ctx context.Context, kind string) *server {
 	if v, ok := ctx.Value(serverKey{}).(*server); ok {
 		return v
 	}
-	if n.former != nil && !n.former.down && n.random.IntN(3) == 0 {
+	if n.former != nil && !n.former.down && n.of(kind).IntN(3) == 0 {
 		return n.former
 	}
 	return n.server
@@ -293,7 +299,7 @@ func (n *node) connection(ctx context.Context) *server {
 func (p *process) transaction(ctx context.Context) context.Context {
 	p.n.w.mu.Lock()
 	defer p.n.w.mu.Unlock()
-	return context.WithValue(ctx, serverKey{}, p.n.connection(ctx))
+	return context.WithValue(ctx, serverKey{}, p.n.connection(ctx, "transaction"))
 }
 
 // change calls for a commit: where the answer is lost, so is the outcome.

@@ -137,7 +137,7 @@ func (w *world) addNode(lease, staleOK time.Duration) *node {
 	n := &node{
 		w: w, name: fmt.Sprintf("n%d", i+1), index: i, lease: lease, staleOK: staleOK, server: w.primary,
 		random: rand.New(rand.NewPCG(w.random.Uint64(), uint64(i))),
-		seed:   w.random.Uint64(), trips: make(map[string]*rand.Rand),
+		seed:   w.random.Uint64(), kinds: make(map[string]*rand.Rand),
 		bootBase: time.Duration(w.random.Int64N(int64(100 * time.Hour))),
 		delay:    quick, calmSince: w.began,
 	}
