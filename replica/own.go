@@ -18,10 +18,10 @@ func (r *Replica) end() {
 	r.asking--
 }
 
-// applyOwn applies a change that this process made, whose commit was confirmed,
-// if memory holds just what it was made on, under a lease, and no renewal is under way. It returns
-// the registration of this node whose memory has the change then, else nothing.
-// The lease stays what it is: memory is only newer than it has to be.
+// applyOwn applies a change that this process made, whose commit was confirmed, if
+// memory holds just what it was made on, under a lease, and no renewal is under
+// way. It returns the registration of this node whose memory has the change then,
+// else nothing. The lease stays what it is: memory is only newer than it has to be.
 func (r *Replica) applyOwn(c latchkey.Change) (registration string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
