@@ -54,10 +54,6 @@ type Explanation struct {
 	Facts   []string // what it is, a sentence each
 	Mistake string   // what is wrong, in sentences; empty if nothing is known to be
 	Mend    string   // what to change, in sentences; empty if nothing
-
-	// Fingerprint is what a record has in the place of a credential that is
-	// none of ours; see [Sealer.Fingerprint]. It is "" of what only was asked.
-	Fingerprint string
 }
 
 // Diagnosis returns the mistake and how to mend it, for a record; "" if there

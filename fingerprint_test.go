@@ -15,13 +15,7 @@ import (
 // of the same, however it came; what is stored tells nothing else of it.
 func TestFingerprint(t *testing.T) {
 	r := newRing(t)
-	of := func(fields ...string) string {
-		f := r.Explain(t.Context(), latchkey.Question{Fields: fields}).Fingerprint
-		if at := r.Fingerprint(fields); f != "" && at != f {
-			t.Errorf("the fingerprint is %q, and with its diagnosis %q", at, f)
-		}
-		return f
-	}
+	of := func(fields ...string) string { return r.Fingerprint(fields) }
 	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
 	key := "a-key-of-another-house-0123456789"
 	token := func(iss string, at time.Time) string { return "Bearer " + jwt.Sign(iss, "whatever-key-this-is", at) }
@@ -49,12 +43,6 @@ func TestFingerprint(t *testing.T) {
 		if f := of(fields...); f != "" {
 			t.Errorf("%d fields of which none is one credential have the fingerprint %q", len(fields), f)
 		}
-	}
-	if f := of("Bearer " + r.first.APIKey.Reveal()); f != "" {
-		t.Errorf("a live key has the fingerprint %q", f)
-	}
-	if f := r.Explain(t.Context(), latchkey.Question{Text: key}).Fingerprint; f != "" {
-		t.Errorf("what somebody only asked about has the fingerprint %q", f)
 	}
 }
 
