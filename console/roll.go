@@ -180,6 +180,8 @@ func (v *visit) madeBefore(id string, conflict error) (deed, error) {
 		return deed{}, conflict // it was not the ID that was taken
 	case err != nil:
 		return deed{}, err
+	case c.TeamID != v.holding.Team.ID || c.Kind != latchkey.KindAPISecret:
+		return deed{}, conflict // somebody else's, imported under that ID
 	case !c.Live():
 		return deed{}, errRevokedSince
 	}
