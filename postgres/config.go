@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +120,9 @@ func (s *Store) connections(c *pgx.ConnConfig, node string, kind session) *pgx.C
 		"tcp_keepalives_idle":                 seconds,
 		"tcp_keepalives_interval":             seconds,
 		"tcp_keepalives_count":                "2",
-		"plan_cache_mode":                     cmp.Or(kind.plan, "auto"),
+	}
+	if kind.plan != "" {
+		settings["plan_cache_mode"] = kind.plan
 	}
 	for name := range settings {
 		delete(c.RuntimeParams, name)
@@ -168,19 +169,20 @@ func (s *Store) pools(ctx context.Context, c *pgxpool.Config, node string) (err 
 		config := c.Copy()
 		config.ConnConfig = s.connections(c.ConnConfig, node, p.kind)
 		config.MaxConns, config.MinConns, config.MinIdleConns = p.size, 0, 0
-		if p.pool != &s.pool {
+		switch p.pool {
+		case &s.leases:
 			config.AfterConnect = s.mark
-		}
-		if p.pool == &s.writer {
-			config.BeforeClose = s.own.remove
-			config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-				s.own.add(conn)
-				return s.mark(ctx, conn)
-			}
-		}
-		if p.pool == &s.leases {
 			// A renewal is one round trip; it is sent again where the connection had died.
 			config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		case &s.writer:
+			config.BeforeClose = s.own.remove
+			config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+				if err := s.mark(ctx, conn); err != nil {
+					return err
+				}
+				s.own.add(conn)
+				return nil
+			}
 		}
 		if *p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 			return err

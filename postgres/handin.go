@@ -13,9 +13,6 @@ import (
 	"latchkey"
 )
 
-// clock is the database's clock, in µs.
-const clock = `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
-
 // JoinHandIns adds a node that is about to answer.
 func (s *Store) JoinHandIns(ctx context.Context, h latchkey.HandIn) (now time.Time, err error) {
 	var until *int64
@@ -26,8 +23,8 @@ func (s *Store) JoinHandIns(ctx context.Context, h latchkey.HandIn) (now time.Ti
 	var us int64
 	err = s.pool.QueryRow(ctx, `
 		WITH added AS (
-			INSERT INTO hand_ins (node, until) VALUES ($1, coalesce($2, `+clock+`)) ON CONFLICT (node) DO NOTHING
-		) SELECT `+clock, text(h.Node), until).Scan(&us)
+			INSERT INTO hand_ins (node, until) VALUES ($1, coalesce($2, latchkey_now())) ON CONFLICT (node) DO NOTHING
+		) SELECT latchkey_now()`, text(h.Node), until).Scan(&us)
 	if err != nil {
 		return now, fault("join the hand-ins", err)
 	}
@@ -43,7 +40,7 @@ func (s *Store) HandIn(ctx context.Context, h latchkey.HandIn, open latchkey.Ope
 	batch.Queue(`
 		INSERT INTO hand_ins (node, until) VALUES ($1, $2)
 		ON CONFLICT (node) DO UPDATE SET until = excluded.until
-		RETURNING `+clock,
+		RETURNING latchkey_now()`,
 		node, h.Until.UnixMicro(), // rounded down: never more than is true
 	).QueryRow(func(row pgx.Row) error { return row.Scan(&us) })
 	if open.All {
@@ -68,7 +65,7 @@ func (s *Store) HandIn(ctx context.Context, h latchkey.HandIn, open latchkey.Ope
 	batch.Queue(`
 		DELETE FROM hand_ins WHERE node IN (
 			SELECT node FROM hand_ins, retention
-			WHERE node <> $1 AND until < `+clock+` - CASE WHEN age > 0 THEN least(age, $2) ELSE $2 END
+			WHERE node <> $1 AND until < latchkey_now() - CASE WHEN age > 0 THEN least(age, $2) ELSE $2 END
 			FOR UPDATE OF hand_ins SKIP LOCKED)`, node, latchkey.MaxHandInAge.Microseconds())
 	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return now, fault("write hand-in", err)
@@ -79,7 +76,7 @@ func (s *Store) HandIn(ctx context.Context, h latchkey.HandIn, open latchkey.Ope
 // HandIns returns the latest of each node, by name, and the database's clock.
 func (s *Store) HandIns(ctx context.Context) (list []latchkey.HandIn, now time.Time, err error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT asked.clock, node, until FROM (SELECT `+clock+` AS clock) AS asked LEFT JOIN hand_ins ON true ORDER BY node`)
+		SELECT asked.clock, node, until FROM (SELECT latchkey_now() AS clock) AS asked LEFT JOIN hand_ins ON true ORDER BY node`)
 	if err != nil {
 		return nil, now, fault("read hand-ins", err)
 	}
