@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"latchkey"
@@ -24,9 +23,6 @@ const (
 	maxFlight = 8
 	// retry is how long the node waits after a failure before it tries again.
 	retry = 100 * time.Millisecond
-	// sayTime is how long the node may take to record that it has applied a change
-	// of its own: nobody waits for it.
-	sayTime = 100 * time.Millisecond
 	// The reading of everything is given so long at first, and at last.
 	loadFirst = 5 * time.Second
 	loadLast  = 10 * time.Minute
@@ -74,8 +70,7 @@ func (r *Replica) keepLease(ctx context.Context) {
 		case <-timer.C:
 		}
 		due := r.length() / 3
-		held, unsaid := r.held()
-		asked := wanted.open(held)
+		asked := wanted.open(r.held())
 		switch {
 		case flight > 0:
 			due = slow
@@ -85,8 +80,6 @@ func (r *Replica) keepLease(ctx context.Context) {
 			due = 0
 		case failed:
 			due = min(retry, due)
-		case unsaid:
-			due = min(sayTime, due)
 		}
 		rest := due - time.Since(last)
 		if rest <= 0 {
@@ -109,9 +102,6 @@ func (r *Replica) renew(ctx context.Context, limit time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	ask.Applied = r.begin()
-	end := sync.OnceFunc(r.end)
-	defer end()
 	from := now(r.clock()) // rule t0: before it is sent
 	answer, err := r.Leases.Renew(ctx, ask)
 	if leftOut("t0") {
@@ -136,7 +126,6 @@ func (r *Replica) renew(ctx context.Context, limit time.Duration) error {
 		_ = r.Leases.Acknowledge(ctx, ask.ID, position(answer.Changes))
 	}
 	moved, err := r.take(ask, answer, from)
-	end()
 	if err != nil {
 		return err
 	}
@@ -218,11 +207,11 @@ func (r *Replica) member(ctx context.Context, limit time.Duration) (latchkey.Ren
 	return ask, nil
 }
 
-// held is the revision that memory holds, and whether some of it is unsaid.
-func (r *Replica) held() (revision latchkey.Revision, unsaid bool) {
+// held is the revision that memory holds.
+func (r *Replica) held() latchkey.Revision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.position.Revision, r.unsaid
+	return r.position.Revision
 }
 
 func (r *Replica) registered() (latchkey.Renewal, bool) {

@@ -52,7 +52,6 @@ type Replica struct {
 
 	lease atomic.Pointer[lease] // nil: this node cannot tell
 	alarm atomic.Pointer[error] // set: the database has another history
-	alone atomic.Bool           // the last list that a change read had one registration
 	seed  maphash.Seed
 
 	keys    table[latchkey.Digest, *latchkey.Found]
@@ -74,8 +73,6 @@ type Replica struct {
 	closed       bool
 	registration latchkey.Registration // without an ID: none
 	position     latchkey.Position     // what memory holds
-	asking       int                   // renewals under way, which ask for what comes after some position
-	unsaid       bool                  // this node has applied a change of its own, and not recorded it yet
 	known        latchkey.Position     // what this node held before it was started; until the first lease
 	loaded       latchkey.Position     // what was read beside any renewal: the database may never have promised it
 	history      history

@@ -29,8 +29,8 @@ const (
 // Settle returns when no node accepts what changes up to c ended, and every
 // node that can answer accepts what they began: each of the nodes that were
 // registered when the change was committed has recorded that it has applied it,
-// or its lease must be over by this process's clock. This node applies it by
-// itself, where it can. The zero Change stands for whatever the store holds now.
+// or its lease must be over by this process's clock. The zero Change stands for
+// whatever the store holds now.
 //
 // If the database has lost the change meanwhile, since a standby was promoted
 // that did not have it, nobody follows it, and Settle fails.
@@ -48,17 +48,11 @@ func (r *Replica) Settle(ctx context.Context, c latchkey.Change) (latchkey.Settl
 		p = position(nothing)
 	}
 	w := wait{clock: r.clock(), committed: r.clock().Boot(), position: p}
-	w.self = r.applyOwn(c)
 	r.renewals.ask(wish{revision: p.Revision})
 	if leftOut("wait") {
 		return latchkey.Settlement{}, nil
 	}
-	// The first list would come too soon.
-	switch {
-	case w.self != "" && !r.alone.Load():
-		pause(ctx, pollFirst)
-	case w.self != "":
-	case r.Status().Registration.ID != "":
+	if r.Status().Registration.ID != "" {
 		r.renewals.told(ctx, p.Revision, pollLast) // the others take about as long as this node does
 	}
 	for {
@@ -68,7 +62,6 @@ func (r *Replica) Settle(ctx context.Context, c latchkey.Change) (latchkey.Settl
 		rest := pollLast
 		switch {
 		case err == nil:
-			r.alone.Store(len(list) == 1)
 			var done bool
 			if rest, done = w.see(boot, list); done {
 				r.reapTooSoon(ctx, w.lapsed)
@@ -87,7 +80,6 @@ type wait struct {
 	clock     Clock
 	committed time.Duration // boot time; the change was committed before
 	position  latchkey.Position
-	self      string // this node's registration, if its memory had the change before any list was read
 
 	confirmed map[string]string       // names of nodes that have, in any list, by registration
 	lapsed    []latchkey.Registration // those of the last list whose leases are over
@@ -107,7 +99,7 @@ func (w *wait) see(boot time.Duration, list []latchkey.Registration) (rest time.
 	elapsed := boot - w.committed
 	for _, g := range list {
 		switch left := bound(g.Lease) - elapsed; {
-		case g.Applied >= w.position.Revision, g.ID == w.self:
+		case g.Applied >= w.position.Revision:
 			w.confirmed[g.ID] = g.Node
 		case left > 0:
 			rest, done = min(rest, left), false
