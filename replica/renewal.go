@@ -36,12 +36,20 @@ var errSlow = errors.New("the credentials could not be loaded in time; they are 
 // errJoining says that another renewal is registering this node.
 var errJoining = errors.New("this node is being registered")
 
+// A result is what became of a renewal.
+type result struct {
+	number int
+	err    error
+}
+
 // keepLease renews: every third of the lease, and whenever it is asked to. A
 // renewal that gets no answer does not keep the next from being sent.
 func (r *Replica) keepLease(ctx context.Context) {
 	var (
-		results = make(chan error)
+		results = make(chan result)
 		flight  int
+		sent    int  // the number of the last that was sent
+		waiting bool // its answer has not come
 		failed  bool
 		last    = time.Now() // when the last was sent
 		wanted  wish
@@ -50,7 +58,9 @@ func (r *Replica) keepLease(ctx context.Context) {
 	slow := max(min(limit/4, patience), leastPatience)
 	send := func() {
 		flight, wanted, last = flight+1, wish{}, time.Now()
-		go func() { results <- r.renew(ctx, limit) }()
+		sent, waiting = sent+1, true
+		number := sent
+		go func() { results <- result{number, r.renew(ctx, limit)} }()
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -63,16 +73,17 @@ func (r *Replica) keepLease(ctx context.Context) {
 			return
 		case <-r.renewals.wake:
 			wanted = wanted.and(r.renewals.asked())
-		case err := <-results:
+		case got := <-results:
 			flight--
-			failed = err != nil
-			r.report(err)
+			waiting = waiting && got.number != sent
+			failed = got.err != nil
+			r.report(got.err)
 		case <-timer.C:
 		}
 		due := r.length() / 3
 		asked := wanted.open(r.held())
 		switch {
-		case flight > 0:
+		case waiting: // those before it may hang: what was sent later says more
 			due = slow
 		case failed && asked:
 			due = retry / 5
