@@ -69,9 +69,6 @@ func (w *modelWorld) fields(s *modelState, b *modelBits) {
 		codeField(b, &r.age, 3)
 		codeField(b, &r.rv, 4)
 		codeField(b, &r.pending, uint(w.nodes)+1)
-		if w.own {
-			codeField(b, &r.self, uint(w.nodes))
-		}
 		if w.failover != noFailover {
 			b.flag(&r.durable)
 		}
@@ -240,15 +237,14 @@ func (s *modelState) swap(i, k int) {
 		rows[i], rows[k] = rows[k], rows[i]
 	}
 	for j := range s.roller {
-		for _, p := range []*uint8{&s.roller[j].pending, &s.roller[j].self} {
-			*p = *p&^(1<<i|1<<k) | *p>>i&1<<k | *p>>k&1<<i
-		}
+		p := &s.roller[j].pending
+		*p = *p&^(1<<i|1<<k) | *p>>i&1<<k | *p>>k&1<<i
 	}
 }
 
 func (r *modelRoller) less(o *modelRoller) bool {
 	key := func(r *modelRoller) uint32 {
-		k := uint32(r.self)<<20 | uint32(r.phase)<<16 | uint32(r.age)<<12 | uint32(r.rv)<<8 | uint32(r.pending)<<1
+		k := uint32(r.phase)<<16 | uint32(r.age)<<12 | uint32(r.rv)<<8 | uint32(r.pending)<<1
 		if r.durable {
 			k++
 		}

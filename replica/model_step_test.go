@@ -189,9 +189,6 @@ func (w *modelWorld) rollerSteps(s *modelState, j int, emit func(modelStep, *mod
 			emit(modelStep{"r hears that it is committed", who, -1}, &n)
 		}
 	case rollConfirmed:
-		if w.own && r.self == 0 {
-			w.applyOwn(s, j, emit)
-		}
 		for _, d := range w.reachable(s) {
 			if w.on(ruleListHistory) && !s.inHistory(int(d), r.rv) {
 				continue
@@ -199,7 +196,7 @@ func (w *modelWorld) rollerSteps(s *modelState, j int, emit func(modelStep, *mod
 			n := *s
 			n.roller[j].phase = rollWaiting
 			for i, row := range s.db[d].rows[:w.nodes] {
-				if row.present && row.applied < r.rv.rev() && r.self&(1<<i) == 0 {
+				if row.present && row.applied < r.rv.rev() {
 					n.roller[j].pending |= 1 << i
 				}
 			}
@@ -210,30 +207,6 @@ func (w *modelWorld) rollerSteps(s *modelState, j int, emit func(modelStep, *mod
 		}
 	case rollWaiting:
 		w.waiting(s, j, emit)
-	}
-}
-
-// applyOwn is what a node does that has made a change: it applies it without
-// asking for it, if its memory holds just what the change was made on, under a
-// lease, and no renewal of its is under way.
-func (w *modelWorld) applyOwn(s *modelState, j int, emit func(modelStep, *modelState)) {
-	rv := s.roller[j].rv
-	for i := range w.nodes {
-		node := s.node[i]
-		if node.phase != nodeIdle || node.left == 0 || node.late.on || node.mem == 0 {
-			continue
-		}
-		if node.mem.rev()+1 != rv.rev() || node.mem&1 != rv&1 && node.mem.rev() > s.fork {
-			continue // memory is all changes up to one: nothing else can be added to it
-		}
-		n := *s
-		m := &n.node[i]
-		m.mem, m.claim = rv, rv
-		if w.failover != noFailover {
-			m.known, m.knew = rv, max(m.knew, rv)
-		}
-		n.roller[j].self = 1 << i
-		emit(modelStep{"n applies its own change", int8(i), -1}, &n)
 	}
 }
 
@@ -318,7 +291,7 @@ func (w *modelWorld) waiting(s *modelState, j int, emit func(modelStep, *modelSt
 // nobodyLeft says whether a list as it is now has nobody to be waited for.
 func (w *modelWorld) nobodyLeft(s *modelState, r modelRoller, d int8) bool {
 	for i, row := range s.db[d].rows[:w.nodes] {
-		if row.present && row.applied < r.rv.rev() && r.self&(1<<i) == 0 && r.age < w.rollWait(i) {
+		if row.present && row.applied < r.rv.rev() && r.age < w.rollWait(i) {
 			return false
 		}
 	}

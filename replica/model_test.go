@@ -69,7 +69,6 @@ type modelWorld struct {
 	bulk     bool  // memory may be filled before the registration
 	early    bool  // a change may be in the log, and at the standby, before it is visible at the primary
 	overlap  bool  // another renewal may be sent before the answer to the last has come
-	own      bool  // a node may apply by itself a change that it made; any may have made it
 	off      modelRule
 }
 
@@ -148,7 +147,6 @@ type modelRoller struct {
 	rv      modelPos
 	durable bool
 	pending uint8 // a bit for each node
-	self    uint8 // the bit of the node that made the change, if it has applied it by itself
 }
 
 // A modelWatch is a reaper's: one for each node stands for any number.

@@ -12,14 +12,14 @@ const modelLimit, modelFullLimit = time.Minute, 10 * time.Minute
 
 // The worlds that every run of the tests explores. Leases are in ticks.
 var (
-	modelOne     = modelWorld{name: "one node, two rollers, drift", nodes: 1, lease: [3]uint8{2}, rollers: 2, drift: 1, margin: 1, own: true}
+	modelOne     = modelWorld{name: "one node, two rollers, drift", nodes: 1, lease: [3]uint8{2}, rollers: 2, drift: 1, margin: 1}
 	modelSolo    = modelWorld{name: "one node, one roller, drift", nodes: 1, lease: [3]uint8{2}, rollers: 1, drift: 1, margin: 1}
-	modelTwo     = modelWorld{name: "two nodes", nodes: 2, lease: [3]uint8{1, 1}, rollers: 1, own: true}
+	modelTwo     = modelWorld{name: "two nodes", nodes: 2, lease: [3]uint8{1, 1}, rollers: 1}
 	modelUnequal = modelWorld{name: "two nodes with unequal leases", nodes: 2, lease: [3]uint8{1, 2}, rollers: 1}
 	modelStale   = modelWorld{name: "one node, --stale-ok", nodes: 1, lease: [3]uint8{1}, stale: [3]uint8{2}, rollers: 1, drift: 1, margin: 1}
 	modelBulk    = modelWorld{name: "one node, bulk load, renewals that overlap", nodes: 1, lease: [3]uint8{2}, rollers: 1, bulk: true, overlap: true}
-	modelSync    = modelWorld{name: "synchronous standby, old primary alive", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: syncFailover, commits: 1, bulk: true, own: true}
-	modelLagging = modelWorld{name: "lagging standby", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: laggingFailover, commits: 1, own: true}
+	modelSync    = modelWorld{name: "synchronous standby, old primary alive", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: syncFailover, commits: 1, bulk: true}
+	modelLagging = modelWorld{name: "lagging standby", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: laggingFailover, commits: 1}
 	modelEarly   = modelWorld{name: "lagging standby, changes in the log before they are visible", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: laggingFailover, commits: 1, early: true}
 	modelLate    = modelWorld{name: "lagging standby, renewals that overlap", nodes: 1, lease: [3]uint8{1}, rollers: 1, failover: laggingFailover, commits: 1, overlap: true}
 )
