@@ -17,12 +17,6 @@ type Change struct {
 	Revision Revision  // the revision that the change made
 	ID       string    // random: tells this history from another with the same revision
 	At       time.Time // when, by the store's clock
-
-	// Before is what the store held when the change was made, and Wrote what it
-	// wrote: all that a memory of Before needs to follow. Where the store does
-	// not say, Before is zero and Wrote nil.
-	Before Position
-	Wrote  *Changes
 }
 
 // Position is where the change stands in the database's history.

@@ -112,7 +112,6 @@ const (
 )
 
 func (c *change) addCredential(query string, kept latchkey.Credential) {
-	c.wrote.Credentials = append(c.wrote.Credentials, kept)
 	c.add(query, func(err error) error { return credentialError(err, &kept) },
 		kept.ID, kept.TeamID, string(kept.Kind), digest(&kept), sealed(&kept), kept.Created.UnixMicro(), kept.CreatedBy,
 		nullable(kept.Until), nullable(kept.Ended), kept.EndedBy, string(kept.EndedWhy))

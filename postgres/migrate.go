@@ -137,7 +137,7 @@ func (s *Store) writeGenesis(ctx context.Context, tx *sql.Tx, genesis func(time.
 	if len(g.Probe) == 0 {
 		return errors.New("genesis without a probe")
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO meta (one, probe, revision, change_id, previous_id, purge_horizon) VALUES (1, $1, 0, '', '', 0)`, g.Probe)
+	_, err = tx.ExecContext(ctx, `INSERT INTO meta (one, probe, revision, change_id, purge_horizon) VALUES (1, $1, 0, '', 0)`, g.Probe)
 	if err != nil {
 		return err
 	}

@@ -27,10 +27,8 @@ type change struct {
 	teamID string
 	steps  []step
 	size   int // about how many bytes it is
-	wrote  latchkey.Changes
 
 	revision latchkey.Revision // once it is written
-	previous string            // ID of the change before; empty where that is not known
 	err      error
 	done     chan struct{} // closed when revision or err is there
 }
@@ -61,9 +59,9 @@ func (c *change) add(query string, explain func(error) error, args ...any) {
 // in meta makes changes wait for each other.
 const moveCounter = `
 	WITH moved AS (
-		UPDATE meta SET revision = revision + 1, change_id = $1, previous_id = change_id RETURNING revision, change_id, previous_id),
+		UPDATE meta SET revision = revision + 1, change_id = $1 RETURNING revision, change_id),
 	noted AS (INSERT INTO changes (revision, change_id) SELECT revision, change_id FROM moved)
-	SELECT revision, previous_id FROM moved`
+	SELECT revision FROM moved`
 
 func newChange(teamID string) *change {
 	c := &change{id: newChangeID(), teamID: teamID, done: make(chan struct{})}
@@ -71,21 +69,9 @@ func newChange(teamID string) *change {
 	return c
 }
 
-// made returns the change as it was written, by what its edit made of a team.
-func (c *change) made(after latchkey.Holding, at time.Time) (latchkey.Holding, latchkey.Change) {
-	change := latchkey.Change{Revision: c.revision, ID: c.id, At: at}
-	if c.previous != "" {
-		change.Before = latchkey.Position{Revision: c.revision - 1, ChangeID: c.previous}
-		change.Wrote = &c.wrote
-		c.wrote.After, c.wrote.Revision, c.wrote.ChangeID = c.revision-1, c.revision, c.id
-		for i := range c.wrote.Teams {
-			c.wrote.Teams[i].Revision = c.revision
-		}
-		for i := range c.wrote.Credentials {
-			c.wrote.Credentials[i].Revision = c.revision
-		}
-	}
-	return stamp(after, c.revision), change
+// made returns what the change was, once it is written.
+func (c *change) made(at time.Time) latchkey.Change {
+	return latchkey.Change{Revision: c.revision, ID: c.id, At: at}
 }
 
 // A queue holds the changes that wait to be written. One transaction is under
@@ -249,7 +235,7 @@ func readCommit(conn *pgxpool.Conn, answers pgx.BatchResults, changes []*change)
 	for _, c := range changes {
 		for i, s := range c.steps {
 			if i == 0 {
-				err = answers.QueryRow().Scan(&c.revision, &c.previous)
+				err = answers.QueryRow().Scan(&c.revision)
 			} else {
 				_, err = answers.Exec()
 			}
@@ -320,7 +306,7 @@ func (s *Store) find(ctx context.Context, batch []*change) (bool, error) {
 		return false, err
 	}
 	for i, c := range batch {
-		c.revision, c.previous = revision+latchkey.Revision(i), ""
+		c.revision = revision + latchkey.Revision(i)
 	}
 	return true, nil
 }

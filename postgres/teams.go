@@ -109,8 +109,7 @@ func (s *Store) CreateTeam(ctx context.Context, build func(now time.Time) (latch
 	if err := s.write(ctx, c); err != nil {
 		return none(fault("create team", err))
 	}
-	after, change := c.made(after, now)
-	return after, change, nil
+	return stamp(after, c.revision), c.made(now), nil
 }
 
 // UpdateTeam changes one team and its credentials. Nothing is locked while edit
@@ -149,8 +148,7 @@ func (s *Store) UpdateTeam(ctx context.Context, team string, edit func(now time.
 		if err != nil {
 			return none(fault("update team", err))
 		}
-		after, change := c.made(after, now)
-		return after, change, nil
+		return stamp(after, c.revision), c.made(now), nil
 	}
 }
 
@@ -241,7 +239,6 @@ func updateChange(before, h latchkey.Holding) (*change, latchkey.Holding, error)
 // hold adds a team's credentials and the events to a change.
 func (c *change) hold(t latchkey.Team, before []latchkey.Credential, h latchkey.Holding) (*change, latchkey.Holding, error) {
 	after := latchkey.Holding{Team: t}
-	c.wrote.Teams = []latchkey.Team{t}
 	var err error
 	if after.Credentials, err = c.addCredentials(t.ID, before, h.Credentials); err != nil {
 		return nil, latchkey.Holding{}, err

@@ -179,14 +179,12 @@ func (v *server) update(h latchkey.Holding, seen latchkey.Revision, op *operatio
 	at := v.now()
 	v.write(&commit{durable: true,
 		run: func(s *state) (any, error) {
-			before := s.position()
 			e, err := s.commit(h, seen, changeID)
 			if err != nil {
 				return nil, err
 			}
 			v.w.committed(op, latchkey.Revision(len(s.log)), e)
-			wrote := s.changes(before.Revision)
-			return latchkey.Change{Revision: wrote.Revision, ID: changeID, At: at, Before: before, Wrote: &wrote}, nil
+			return latchkey.Change{Revision: latchkey.Revision(len(s.log)), ID: changeID, At: at}, nil
 		},
 		reply: func(c any, err error) {
 			change, _ := c.(latchkey.Change)

@@ -173,20 +173,6 @@ func (x *exam) update(s Store, id string, edit func(now time.Time, h *latchkey.H
 	return h, change
 }
 
-// wrote holds what a change says of itself, if it says so, to what can be read.
-// No other change may have been made since.
-func (x *exam) wrote(s Store, c latchkey.Change, before latchkey.Position) {
-	x.Helper()
-	if c.Wrote == nil {
-		equal(x, "a change that does not say what it wrote does not say on what", c.Before, latchkey.Position{})
-		return
-	}
-	equal(x, "a change says on what it was made", c.Before, before)
-	got, want := *c.Wrote, x.changes(s, before.Revision)
-	got.Credentials, want.Credentials = sorted(got.Credentials), sorted(want.Credentials)
-	equal(x, "a change says what it wrote, as Changes returns it", got, want)
-}
-
 // holding reads a team.
 func (x *exam) holding(s Store, team string) latchkey.Holding {
 	x.Helper()

@@ -23,7 +23,6 @@ CREATE TABLE meta (
 	probe         bytea  NOT NULL,
 	revision      bigint NOT NULL, -- of the last change
 	change_id     text   NOT NULL, -- of the last change, random
-	previous_id   text   NOT NULL, -- of the one before
 	purge_horizon bigint NOT NULL  -- the highest revision of a row that was purged
 ) WITH (fillfactor = 10);
 
