@@ -225,19 +225,24 @@ func (r *reading) result() latchkey.Changes {
 	return r.changes
 }
 
+// since is the condition that a row was changed after a revision, which is the
+// statement's parameter. Nothing is newer than the last change, but only a range
+// that has two ends is taken for a small part of a table, and read by its index.
+const since = `revision > $1 AND revision <= (SELECT revision FROM meta)`
+
 // queries reads what changed after a revision. It comes in two statements, each
 // of which walks one index.
 func (r *reading) queries(after latchkey.Revision) []query {
 	r.changes.After = after
 	return []query{
-		{`SELECT ` + teamColumns + ` FROM teams WHERE revision > $1 ORDER BY revision, seq`, []any{int64(after)}, func(answers pgx.BatchResults) error {
+		{`SELECT ` + teamColumns + ` FROM teams WHERE ` + since + ` ORDER BY revision, seq`, []any{int64(after)}, func(answers pgx.BatchResults) error {
 			rows, err := answers.Query()
 			if err == nil {
 				r.changes.Teams, err = pgx.CollectRows(rows, scanTeam)
 			}
 			return err
 		}},
-		{`SELECT ` + credentialColumns + ` FROM credentials WHERE revision > $1 ORDER BY revision, seq`, []any{int64(after)}, func(answers pgx.BatchResults) error {
+		{`SELECT ` + credentialColumns + ` FROM credentials WHERE ` + since + ` ORDER BY revision, seq`, []any{int64(after)}, func(answers pgx.BatchResults) error {
 			rows, err := answers.Query()
 			if err == nil {
 				r.changes.Credentials, err = pgx.CollectRows(rows, scanCredential)
