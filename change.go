@@ -84,6 +84,10 @@ type KeyView struct {
 	RolledAt time.Time // when it was made, by the roll before it or with the team
 	RolledBy string
 	OldUntil time.Time // when the old key's overlap ends; zero without one
+
+	// Superseded: by the time that a change returned, another had ended this key,
+	// or had put it into an overlap. The current one is another.
+	Superseded bool
 }
 
 // ShowKey returns the current API key of a team, once the audit has it that by
@@ -137,6 +141,25 @@ func viewKey(h *Holding, value Secret) KeyView {
 		v.OldUntil = old.Until
 	}
 	return v
+}
+
+// viewSettled is viewKey of what a change made, once it is settled.
+func (k *Keyring) viewSettled(ctx context.Context, h *Holding, value Secret) KeyView {
+	v := viewKey(h, value)
+	v.Superseded = k.superseded(ctx, h.APIKey())
+	return v
+}
+
+// superseded reports whether an API key is known to be the current one no more.
+// It asks memory, and the store where this process has none.
+func (k *Keyring) superseded(ctx context.Context, c *Credential) bool {
+	now := c
+	if found, err := k.Replica.APIKey(ctx, c.Digest); err == nil && found.Credential != nil {
+		now = found.Credential
+	} else if kept, err := k.Store.Credential(context.WithoutCancel(ctx), c.ID); err == nil {
+		now = &kept
+	}
+	return !now.Live() || !now.Until.IsZero()
 }
 
 // RollKey gives a team a new API key. The old one is dead on every node when
@@ -199,7 +222,7 @@ func (k *Keyring) replaceKey(ctx context.Context, team, expected string, value S
 	if err != nil {
 		return KeyView{}, s, err
 	}
-	return viewKey(&h, value), s, nil
+	return k.viewSettled(ctx, &h, value), s, nil
 }
 
 // replaced says for the audit which key made way, and when.
@@ -232,7 +255,7 @@ func (k *Keyring) RetireKey(ctx context.Context, team string, by Actor) (KeyView
 	if err != nil {
 		return KeyView{}, s, err
 	}
-	return viewKey(&h, value), s, nil
+	return k.viewSettled(ctx, &h, value), s, nil
 }
 
 // EndOverlaps ends the old keys whose overlap is over by the store's clock. It

@@ -54,3 +54,57 @@ func TestOverlapsEndTogether(t *testing.T) {
 		}
 	}
 }
+
+// rolledMeanwhile is a replica that lets another change go before the one that is
+// settled returns.
+type rolledMeanwhile struct {
+	latchkey.Replica
+	first  atomic.Bool // another is under way
+	change func()
+}
+
+func (m *rolledMeanwhile) Settle(ctx context.Context, c latchkey.Change) (latchkey.Settlement, error) {
+	s, err := m.Replica.Settle(ctx, c)
+	if m.first.CompareAndSwap(false, true) {
+		m.change()
+	}
+	return s, err
+}
+
+// forgetful is a replica of a process that answers nothing.
+type forgetful struct{ latchkey.Replica }
+
+func (forgetful) APIKey(context.Context, latchkey.Digest) (latchkey.Found, error) {
+	return latchkey.Found{}, &latchkey.Unavailable{Reason: latchkey.ReasonLeaseOver}
+}
+
+// TestSuperseded holds that a roll says whether its key is still the current one,
+// also in a process that has nothing in memory.
+func TestSuperseded(t *testing.T) {
+	r, ctx := newRing(t), t.Context()
+	memory := r.Replica
+	for _, c := range []struct {
+		meanwhile string
+		change    func()
+		want      bool
+	}{
+		{"nothing", func() {}, false},
+		{"a roll", func() { _, _, err := r.RollKey(ctx, "first", 0, tester); must(t, err) }, true},
+		{"a roll with an overlap", func() { _, _, err := r.RollKey(ctx, "first", time.Hour, tester); must(t, err) }, true},
+		{"the team is disabled", func() { _, _, err := r.DisableTeam(ctx, "first", tester); must(t, err) }, false},
+		{"the team is deleted", func() { _, _, err := r.DeleteTeam(ctx, "first", tester); must(t, err) }, true},
+	} {
+		for what, replica := range map[string]latchkey.Replica{"with memory": memory, "without": forgetful{memory}} {
+			r.Replica = &rolledMeanwhile{Replica: replica, change: c.change}
+			view, _, err := r.RollKey(ctx, "first", 0, tester)
+			must(t, err)
+			if view.Superseded != c.want {
+				t.Errorf("%s, while %s: superseded is %t", what, c.meanwhile, view.Superseded)
+			}
+			if c.meanwhile == "the team is deleted" {
+				_, _, err := r.CreateTeam(ctx, "first", tester)
+				must(t, err)
+			}
+		}
+	}
+}

@@ -50,6 +50,10 @@ type RolledKey struct {
 	Team     Team      `json:"team"`
 	APIKey   string    `json:"api_key"`
 	RolledAt time.Time `json:"rolled_at"`
+
+	// Superseded: another change has ended this key meanwhile, or has put it into
+	// an overlap.
+	Superseded bool `json:"superseded"`
 	Settlement
 }
 
@@ -108,7 +112,7 @@ func keyOf(v latchkey.KeyView) Key {
 }
 
 func rolledKeyOf(v latchkey.KeyView, s latchkey.Settlement) RolledKey {
-	return RolledKey{Team: teamOf(v.Team), APIKey: v.APIKey.Reveal(), RolledAt: v.RolledAt.UTC(), Settlement: settlementOf(s)}
+	return RolledKey{Team: teamOf(v.Team), APIKey: v.APIKey.Reveal(), RolledAt: v.RolledAt.UTC(), Superseded: v.Superseded, Settlement: settlementOf(s)}
 }
 
 // moment returns t in UTC, or nil for the zero time.

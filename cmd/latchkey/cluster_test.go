@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ const loseLastChange = `
 func TestCluster(t *testing.T) {
 	server := postgrestest.Start(t)
 	t.Run("two nodes", func(t *testing.T) { twoNodes(t, newCluster(t, server)) })
+	t.Run("rolls at once", func(t *testing.T) { rollsOfOneTeam(t, newCluster(t, server)) })
 	t.Run("what is refused", func(t *testing.T) { refusedNodes(t, newCluster(t, server)) })
 	t.Run("without a server", func(t *testing.T) { commandsAlone(t, newCluster(t, server)) })
 	t.Run("stale on purpose", func(t *testing.T) { staleOnPurpose(t, newCluster(t, server)) })
@@ -107,6 +109,47 @@ func twoNodes(t *testing.T, f *cluster) {
 	waitFor(t, "the killed node to be reaped", func() bool { return len(f.nodes(t, "first")) == 1 })
 	if _, settled, err = f.api("first").RollKey(t.Context(), firstTeam, 0); err != nil || len(settled.Lapsed) > 0 {
 		t.Errorf("a roll says %+v (%v): a node that stopped in good order must not be waited for", settled, err)
+	}
+}
+
+// rollsOfOneTeam holds that rolls of one team through several nodes at once have an
+// order: one key lives, and whoever made it is not told that it does not.
+func rollsOfOneTeam(t *testing.T, f *cluster) {
+	names := []string{"first", "second", "third"}
+	nodes := make([]*process, len(names))
+	for i, name := range names {
+		nodes[i] = f.start(t, name)
+	}
+	answers := make([]admin.RolledKey, 24)
+	var rolling sync.WaitGroup
+	for i := range answers {
+		rolling.Go(func() {
+			var err error
+			if answers[i], _, err = f.api(names[i%len(names)]).RollKey(t.Context(), firstTeam, 0); err != nil {
+				t.Errorf("a roll among others: %v", err)
+			}
+		})
+	}
+	rolling.Wait()
+	current := f.key(t, "second")
+	var live int
+	for _, a := range answers {
+		want := http.StatusUnauthorized
+		if a.APIKey == current {
+			live++
+			want = http.StatusOK
+			if a.Superseded {
+				t.Error("the current key is said to be superseded")
+			}
+		}
+		for i, p := range nodes {
+			if got := p.status(t, "Bearer "+a.APIKey); got != want {
+				t.Errorf("%s answers %d to a key of one of many rolls, must be %d", names[i], got, want)
+			}
+		}
+	}
+	if live != 1 {
+		t.Errorf("%d rolls made the current key, must be one", live)
 	}
 }
 

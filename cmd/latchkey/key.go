@@ -75,8 +75,17 @@ func (c *keyRoll) Run(s *session) error {
 		} else {
 			s.remark("The new API key of team %s. The old one is refused.", plain(key.Team.Name))
 		}
+		s.superseded(key)
 		return s.settled(settlement)
 	})
+}
+
+// superseded says so if a key is not the current one any more.
+func (s *session) superseded(key admin.RolledKey) {
+	if key.Superseded {
+		s.remark("This key is not the current one any more: another change came after it. The current one: %s.",
+			s.command("latchkey key show "+word(key.Team.Name)))
+	}
 }
 
 // withKeyHint says where the key is found that could not be printed.
@@ -97,6 +106,7 @@ func (c *keyRetire) Run(s *session) error {
 			return withKeyHint(err, key.Team)
 		}
 		s.remark("The API key of team %s since %s. The old one is refused.", plain(key.Team.Name), at(key.RolledAt))
+		s.superseded(key)
 		return s.settled(settlement)
 	})
 }
