@@ -174,9 +174,13 @@ func (s *Server) write(settings []string) error {
 	return chown(file)
 }
 
-// programs returns the directory of the newest PostgreSQL that is installed.
-// Debian keeps initdb and postgres out of PATH.
+// programs returns the directory of the PostgreSQL that LATCHKEY_POSTGRES names,
+// else of the newest that is installed. Debian keeps initdb and postgres out of
+// PATH.
 func programs() (string, error) {
+	if dir := os.Getenv("LATCHKEY_POSTGRES"); dir != "" {
+		return dir, nil
+	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil {
 		return "", err

@@ -195,6 +195,13 @@ func (s *Server) end(signal syscall.Signal) error {
 	case <-time.After(startTime):
 		return fmt.Errorf("the server in %s does not stop", s.dir)
 	}
+	if signal == syscall.SIGKILL {
+		// One that was started at that moment may wait for ever for a lock that
+		// another held, and would keep the next server from its directory.
+		for _, pid := range workingIn(s.data()) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 	s.mu.Lock()
 	s.process = nil
 	s.mu.Unlock()

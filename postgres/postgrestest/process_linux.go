@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 )
 
@@ -33,6 +34,18 @@ func children(parent int) (pids []int) {
 		}
 		_, err = fmt.Sscan(string(stat[bytes.LastIndexByte(stat, ')')+1:]), &state, &ppid)
 		if err == nil && ppid == parent {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// workingIn returns the processes whose working directory is the one given.
+func workingIn(dir string) (pids []int) {
+	links, _ := filepath.Glob("/proc/[0-9]*/cwd") // the pattern is right
+	for _, link := range links {
+		if at, err := os.Readlink(link); err == nil && at == dir {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link)))
 			pids = append(pids, pid)
 		}
 	}

@@ -1,6 +1,7 @@
 package postgrestest
 
 import (
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -25,5 +26,25 @@ func TestStartAfterASlowDeath(t *testing.T) {
 	s.Start(t)
 	if s.Pid(t) == first {
 		t.Error("the server that was killed is still there")
+	}
+}
+
+// TestKillLeavesNobody holds that a process of the server is killed with it, though
+// it was not there yet when the server's processes were listed.
+func TestKillLeavesNobody(t *testing.T) {
+	s := Start(t)
+	late := exec.Command("sleep", "600")
+	late.Dir, late.SysProcAttr = s.data(), attributes()
+	if err := late.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- late.Wait() }()
+	s.Kill(t)
+	select {
+	case <-ended:
+	case <-time.After(startTime):
+		t.Error("a process of the server outlives it")
+		_ = late.Process.Kill()
 	}
 }
