@@ -2,6 +2,7 @@
 # make test     everything that must hold; installs what it needs on Debian
 # make simulation  20,000 random schedules of a cluster on virtual time, and the model of its protocol
 # make histories   three processes on a PostgreSQL under each kind of fault, judged by what callers saw: at most three minutes
+# make versions the same store and cluster on PostgreSQL 14, 16, 17 and 18, which come from npm
 # make bench    what a decision costs
 # make fuzz     each fuzz target for FUZZTIME
 # make torture  a million requests while the server is killed twenty times; then, for hours, what can happen to
@@ -11,7 +12,7 @@
 GO       ?= go
 FUZZTIME ?= 20s
 
-.PHONY: run build test simulation histories bench fuzz torture torture-healthy torture-faults torture-faults-3s torture-promotions mutants setup
+.PHONY: run build test simulation histories versions bench fuzz torture torture-healthy torture-faults torture-faults-3s torture-promotions mutants setup
 
 run:
 	$(GO) run ./cmd/latchkey serve
@@ -38,6 +39,9 @@ simulation:
 # Three processes on a PostgreSQL, and faults: with nothing beside them that takes their time away.
 histories:
 	LATCHKEY_HISTORIES=1 $(GO) test -timeout 15m -run '^(TestHistory|TestPromotion)$$' -v ./cmd/latchkey
+
+versions:
+	scripts/postgres-versions
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./replica ./postgres ./cmd/latchkey
