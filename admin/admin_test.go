@@ -115,7 +115,7 @@ func TestKeys(t *testing.T) {
 		expect(t, a, "the old key after its end", first.APIKey, latchkey.ReasonKeyRolled)
 
 		value := latchkey.NewAPIKey("other_")
-		imported := mustChange[Key](t)(c.ImportKey(ctx, "acme", value))
+		imported := mustChange[RolledKey](t)(c.ImportKey(ctx, "acme", value))
 		if imported.APIKey != value.Reveal() {
 			t.Error("import: not the key that was imported")
 		}
@@ -259,7 +259,7 @@ func TestShapes(t *testing.T) {
 	}
 	team := []string{"id", "name", "disabled", "created"}
 	key := []string{"team", "api_key", "rolled_at", "old_key_until"}
-	rolled := []string{"team", "api_key", "rolled_at", "took_ms", "confirmed", "lapsed", "not_confirmed"}
+	rolled := []string{"team", "api_key", "rolled_at", "superseded", "took_ms", "confirmed", "lapsed", "not_confirmed"}
 
 	made := post("/team/create", `{"name":"acme"}`)
 	names("team create", made, "team", "api_key", "secret")
@@ -284,7 +284,7 @@ func TestShapes(t *testing.T) {
 		t.Errorf("key roll: not_confirmed %v, want []", roll["not_confirmed"])
 	}
 	names("key retire", post("/key/retire", `{"team":"acme"}`), rolled...)
-	names("key import", post("/key/import", `{"team":"acme","api_key":"`+latchkey.NewAPIKey("x_").Reveal()+`"}`), key...)
+	names("key import", post("/key/import", `{"team":"acme","api_key":"`+latchkey.NewAPIKey("x_").Reveal()+`"}`), rolled...)
 	second := post("/secret/create", `{"team":"acme"}`)
 	names("secret create", second, "id", "key")
 	secrets := post("/secret/list", `{"team":"acme"}`)
@@ -317,7 +317,7 @@ func TestLog(t *testing.T) {
 	c.Actor = "somebody"
 	made := mustChange[NewTeam](t)(c.CreateTeam(t.Context(), "acme"))
 	value := latchkey.NewAPIKey("zz_")
-	mustChange[Key](t)(c.ImportKey(t.Context(), "acme", value))
+	mustChange[RolledKey](t)(c.ImportKey(t.Context(), "acme", value))
 	m.fail = errors.New("disk I/O error")
 	if _, _, err := c.RollKey(t.Context(), "acme", 0); err == nil {
 		t.Error("a roll that failed is no error")

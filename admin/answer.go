@@ -45,7 +45,7 @@ type Settlement struct {
 	NotConfirmed []latchkey.Unconfirmed `json:"not_confirmed"` // nodes that may yet accept what it ended
 }
 
-// A RolledKey is the answer to a roll, and to the end of an overlap.
+// A RolledKey is the answer to a roll, to an import, and to the end of an overlap.
 type RolledKey struct {
 	Team     Team      `json:"team"`
 	APIKey   string    `json:"api_key"`

@@ -116,8 +116,8 @@ func (c *Client) RetireKey(ctx context.Context, team string) (RolledKey, Settlem
 }
 
 // ImportKey makes value a team's current API key.
-func (c *Client) ImportKey(ctx context.Context, team string, value latchkey.Secret) (Key, Settlement, error) {
-	return alter[Key](ctx, c, "/key/import", keyImport{team, value.Reveal()})
+func (c *Client) ImportKey(ctx context.Context, team string, value latchkey.Secret) (RolledKey, Settlement, error) {
+	return alter[RolledKey](ctx, c, "/key/import", keyImport{team, value.Reveal()})
 }
 
 // CreateSecret gives a team another API secret.

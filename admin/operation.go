@@ -124,9 +124,9 @@ func (a *API) retireKey(ctx context.Context, by latchkey.Actor, q ofTeam) (Rolle
 	return rolledKeyOf(v, s), s, err
 }
 
-func (a *API) importKey(ctx context.Context, by latchkey.Actor, q keyImport) (Key, latchkey.Settlement, error) {
+func (a *API) importKey(ctx context.Context, by latchkey.Actor, q keyImport) (RolledKey, latchkey.Settlement, error) {
 	v, s, err := a.Keyring.ImportKey(ctx, q.Team, latchkey.NewSecret(q.APIKey), by)
-	return keyOf(v), s, err
+	return rolledKeyOf(v, s), s, err
 }
 
 func (a *API) createSecret(ctx context.Context, by latchkey.Actor, q ofTeam) (NewSecret, latchkey.Settlement, error) {

@@ -130,6 +130,7 @@ func (c *keyImport) Run(s *session) error {
 		if err != nil {
 			return err
 		}
+		s.superseded(key)
 		return s.settled(settlement)
 	})
 }
