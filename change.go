@@ -151,10 +151,13 @@ func (k *Keyring) viewSettled(ctx context.Context, h *Holding, value Secret) Key
 }
 
 // superseded reports whether an API key is known to be the current one no more.
-// It asks memory, and the store where this process has none.
+// It asks memory, if it answers at once, and else the store: some processes have
+// no memory.
 func (k *Keyring) superseded(ctx context.Context, c *Credential) bool {
 	now := c
-	if found, err := k.Replica.APIKey(ctx, c.Digest); err == nil && found.Credential != nil {
+	ended, end := context.WithCancel(ctx)
+	end()
+	if found, err := k.Replica.APIKey(ended, c.Digest); err == nil && found.Credential != nil {
 		now = found.Credential
 	} else if kept, err := k.Store.Credential(context.WithoutCancel(ctx), c.ID); err == nil {
 		now = &kept

@@ -74,7 +74,8 @@ func (m *rolledMeanwhile) Settle(ctx context.Context, c latchkey.Change) (latchk
 // forgetful is a replica of a process that answers nothing.
 type forgetful struct{ latchkey.Replica }
 
-func (forgetful) APIKey(context.Context, latchkey.Digest) (latchkey.Found, error) {
+func (forgetful) APIKey(ctx context.Context, _ latchkey.Digest) (latchkey.Found, error) {
+	<-ctx.Done() // it would wait for a lease
 	return latchkey.Found{}, &latchkey.Unavailable{Reason: latchkey.ReasonLeaseOver}
 }
 
