@@ -7,42 +7,55 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// TestPlans holds what each renewal and each change asks to its indexes, whatever
-// the database knows of its tables: it plans them once, for any argument.
+// TestPlans holds what is asked often, or of large tables, to its indexes, whatever
+// the database knows of its tables, and whether it plans for the arguments or for
+// any: a renewal and a change it plans once.
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, Config{URL: newURL(t), Genesis: genesis})
 	var since reading
 	asked := map[string]struct {
-		pool  *pgxpool.Pool
-		sql   string
-		args  int
-		index string
+		pool        *pgxpool.Pool
+		sql         string
+		args        string
+		index, none string // what its plan says, and what it does not
 	}{
-		"what changed of teams":       {s.leases, since.queries(1)[0].sql, 1, "teams_revision"},
-		"what changed of credentials": {s.leases, since.queries(1)[1].sql, 1, "credentials_revision"},
-		"the credentials of a team":   {s.writer, chosenCredentials, 2, "credentials_live"},
+		"what changed of teams":       {s.leases, since.queries(1)[0].sql, `1`, "teams_revision", "Seq Scan on teams"},
+		"what changed of credentials": {s.leases, since.queries(1)[1].sql, `1`, "credentials_revision", "Seq Scan on credentials"},
+		"the credentials of a team":   {s.writer, chosenCredentials, `'1', '1'`, "credentials_live", "Seq Scan on credentials"},
+		"overlaps that are over":      {s.pool, dueOverlaps, `NULL`, "Scan using credentials_overlap", "Seq Scan on credentials"},
 	}
-	examine := func(state string) {
+	examine := func(tables string) {
 		for what, q := range asked {
-			plan := planForAny(t, q.pool, q.sql, q.args)
-			if !strings.Contains(plan, q.index) || strings.Contains(plan, "Seq Scan on credentials") {
-				t.Errorf("%s, %s is not read by the index %s:\n%s", state, what, q.index, plan)
+			modes := []string{""}
+			switch {
+			case q.pool != s.pool:
+			case tables == "new": // it is planned again before they are full
+				continue
+			default:
+				modes = []string{"force_generic_plan", "force_custom_plan"}
+			}
+			for _, mode := range modes {
+				plan := planIn(t, q.pool, mode, q.sql, q.args)
+				if !strings.Contains(plan, q.index) || strings.Contains(plan, q.none) {
+					t.Errorf("in %s tables, with plan_cache_mode %q, the plan of %s is without %q, or with %q:\n%s",
+						tables, mode, what, q.index, q.none, plan)
+				}
 			}
 		}
 	}
-	examine("in a new database")
+	examine("new")
 	ctx := t.Context()
 	fill(t, s, 20_000)
-	examine("in one whose size is not known yet")
+	examine("full")
 	if _, err := s.pool.Exec(ctx, `ANALYZE`); err != nil {
 		t.Fatal(err)
 	}
-	examine("in one that is known")
+	examine("analyzed")
 }
 
 // fill adds teams, each with a tombstone and a live API key, whose revisions are
-// in no order.
+// in no order, and as many rows of what else becomes large.
 func fill(t *testing.T, s *Store, n int) {
 	t.Helper()
 	for _, sql := range []string{
@@ -61,9 +74,9 @@ func fill(t *testing.T, s *Store, n int) {
 	}
 }
 
-// planForAny returns the plan of a statement for any arguments, as a session of a
-// pool makes it.
-func planForAny(t *testing.T, pool *pgxpool.Pool, sql string, args int) string {
+// planIn returns the plan of a statement as a session of a pool makes it, in a
+// plan_cache_mode if it is not the session's.
+func planIn(t *testing.T, pool *pgxpool.Pool, mode, sql, args string) string {
 	t.Helper()
 	conn, err := pool.Acquire(t.Context())
 	if err != nil {
@@ -71,13 +84,17 @@ func planForAny(t *testing.T, pool *pgxpool.Pool, sql string, args int) string {
 	}
 	defer conn.Release()
 	simple := conn.Conn().PgConn()
-	results, err := simple.Exec(t.Context(), `PREPARE planned AS `+sql+
-		`; EXPLAIN EXECUTE planned (`+strings.Repeat(`'1', `, args-1)+`'1'); DEALLOCATE planned`).ReadAll()
+	set := ``
+	if mode != "" {
+		set = `SET LOCAL plan_cache_mode = ` + mode + `; `
+	}
+	results, err := simple.Exec(t.Context(), `BEGIN; `+set+`PREPARE planned AS `+sql+
+		`; EXPLAIN EXECUTE planned (`+args+`); DEALLOCATE planned; ROLLBACK`).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
-	for _, row := range results[1].Rows {
+	for _, row := range results[len(results)-3].Rows {
 		lines = append(lines, string(row[0]))
 	}
 	return strings.Join(lines, "\n")
