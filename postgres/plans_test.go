@@ -24,6 +24,7 @@ func TestPlans(t *testing.T) {
 		"what changed of credentials": {s.leases, since.queries(1)[1].sql, `1`, "credentials_revision", "Seq Scan on credentials"},
 		"the credentials of a team":   {s.writer, chosenCredentials, `'1', '1'`, "credentials_live", "Seq Scan on credentials"},
 		"overlaps that are over":      {s.pool, dueOverlaps, `NULL`, "Scan using credentials_overlap", "Seq Scan on credentials"},
+		"sessions that are over":      {s.pool, sweepSessions, `NULL, 100`, "sessions_expiry", "Seq Scan on sessions"},
 	}
 	examine := func(tables string) {
 		for what, q := range asked {
@@ -64,6 +65,7 @@ func fill(t *testing.T, s *Store, n int) {
 		`INSERT INTO credentials (id, team_id, kind, digest, sealed, created, created_by, ended, ended_by, ended_why, revision)
 			SELECT 'key_' || g, 'team_' || (1 + g % $1::int), 'api_key', sha256(g::text::bytea), CASE WHEN g > $1 THEN '\x00'::bytea END, 1, '',
 				CASE WHEN g <= $1 THEN 2 END, '', '', 1 + (g * 7919::bigint) % 1000003 FROM generate_series(1, 2 * $1::int) g`,
+		`INSERT INTO sessions (token, data, expiry) SELECT 'token ' || g, '', 4000000000000000 + g FROM generate_series(1, $1::int) g`,
 	} {
 		if _, err := s.pool.Exec(t.Context(), sql, n); err != nil {
 			t.Fatal(err)
