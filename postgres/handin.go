@@ -62,16 +62,20 @@ func (s *Store) HandIn(ctx context.Context, h latchkey.HandIn, open latchkey.Ope
 			INSERT INTO open_records (id, node, record) SELECT id, $1, record FROM unnest($2::uuid[], $3::text[]) AS began (id, record)
 			ON CONFLICT (id) DO UPDATE SET node = excluded.node, record = excluded.record`, node, ids, records)
 	}
-	batch.Queue(`
-		DELETE FROM hand_ins WHERE node IN (
-			SELECT node FROM hand_ins, retention
-			WHERE node <> $1 AND until < latchkey_now() - CASE WHEN age > 0 THEN least(age, $2) ELSE $2 END
-			FOR UPDATE OF hand_ins SKIP LOCKED)`, node, latchkey.MaxHandInAge.Microseconds())
+	batch.Queue(forgetOldHandIns, node, latchkey.MaxHandInAge.Microseconds())
 	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return now, fault("write hand-in", err)
 	}
 	return fromMicros(us), nil
 }
+
+// forgetOldHandIns reads the clock once, and not for each node: all nodes do this
+// twice a second.
+const forgetOldHandIns = `
+	DELETE FROM hand_ins WHERE ctid = ANY (ARRAY(
+		SELECT ctid FROM hand_ins
+		WHERE node <> $1 AND until < (SELECT latchkey_now() - CASE WHEN age > 0 THEN least(age, $2) ELSE $2 END FROM retention)
+		FOR UPDATE SKIP LOCKED))`
 
 // HandIns returns the latest of each node, by name, and the database's clock.
 func (s *Store) HandIns(ctx context.Context) (list []latchkey.HandIn, now time.Time, err error) {

@@ -70,7 +70,7 @@ func (s *Store) Registrations(ctx context.Context, has ...latchkey.Position) ([]
 	queries := []query{
 		{sql: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`},
 		{sql: `SELECT id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed,
-			greatest(0, coalesce($1, latchkey_now()) - renewed) FROM registrations ORDER BY node COLLATE "C", id`,
+			greatest(0, (SELECT coalesce($1, latchkey_now())) - renewed) FROM registrations ORDER BY node COLLATE "C", id`,
 			args: []any{s.now()},
 			read: func(answers pgx.BatchResults) error {
 				rows, err := answers.Query()

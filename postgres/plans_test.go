@@ -25,6 +25,7 @@ func TestPlans(t *testing.T) {
 		"the credentials of a team":   {s.writer, chosenCredentials, `'1', '1'`, "credentials_live", "Seq Scan on credentials"},
 		"overlaps that are over":      {s.pool, dueOverlaps, `NULL`, "Scan using credentials_overlap", "Seq Scan on credentials"},
 		"sessions that are over":      {s.pool, sweepSessions, `NULL, 100`, "sessions_expiry", "Seq Scan on sessions"},
+		"hand-ins that are old":       {s.pool, forgetOldHandIns, `'1', 1`, "InitPlan", "clock_timestamp"},
 	}
 	examine := func(tables string) {
 		for what, q := range asked {
