@@ -12,8 +12,8 @@ import (
 	"latchkey"
 )
 
-// usageLock is the advisory lock under which usage is added: only so can a day
-// have a hundred callers and no more, whoever adds them.
+// usageLock is the advisory lock under which callers are added: only so can a day
+// have a hundred and no more, whoever adds them.
 const usageLock = migrationLock + 3
 
 // callerID is the key of a caller; that of all others is the nil UUID.
@@ -62,8 +62,9 @@ func (s *Store) AddUsage(ctx context.Context, add []latchkey.Usage) error {
 	// A pipeline without BEGIN is one transaction, and one round trip: nobody
 	// waits for a client that is stopped between its statements.
 	b := &pgx.Batch{}
-	b.Queue(lockUsage, int64(usageLock))
-	b.Queue(addUsage, usageArgs(add)...)
+	args := usageArgs(add)
+	b.Queue(lockUsage, int64(usageLock), args[0], args[1], args[2], uuid.Nil)
+	b.Queue(addUsage, args...)
 	err := s.pool.SendBatch(ctx, b).Close()
 	switch {
 	case err == nil:
@@ -74,7 +75,13 @@ func (s *Store) AddUsage(ctx context.Context, add []latchkey.Usage) error {
 	return fmt.Errorf("write usage: %w: %w", latchkey.ErrOutcomeUnknown, err)
 }
 
-const lockUsage = `SELECT pg_advisory_xact_lock($1)`
+// lockUsage makes those wait for each other who may add a caller to a day: the
+// others, who are most, only add to what is there.
+const lockUsage = `
+	SELECT pg_advisory_xact_lock($1) WHERE EXISTS (
+		SELECT FROM unnest($2::text[], $3::bigint[], $4::uuid[]) AS g (credential_id, day, caller)
+		WHERE g.caller <> $5 AND NOT EXISTS (
+			SELECT FROM usage AS u WHERE u.credential_id = g.credential_id AND u.day = g.day AND u.caller = g.caller))`
 
 // usageArgs returns the arguments of addUsage.
 func usageArgs(add []latchkey.Usage) []any {

@@ -27,7 +27,7 @@ func TestUsageCapOfManyNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), lockUsage, int64(usageLock)); err != nil {
+	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock($1)`, int64(usageLock)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := tx.Exec(t.Context(), addUsage, usageArgs(full)...); err != nil {
@@ -55,5 +55,37 @@ func TestUsageCapOfManyNodes(t *testing.T) {
 	}
 	if list[0].Caller.UserAgent != "0" || list[0].Accepted != 2 {
 		t.Errorf("who is there is still told apart: %+v", list[0])
+	}
+}
+
+// TestUsageOfKnownCallers: a node whose callers are there already does not wait for
+// one that adds some; nor does the row of all others.
+func TestUsageOfKnownCallers(t *testing.T) {
+	a, b := twoNodes(t)
+	use := func(agent string, accepted int64) latchkey.Usage {
+		u := latchkey.Usage{CredentialID: "key_a", TeamID: "team_a", Day: firstDay, Last: firstDay.Add(time.Hour), Accepted: accepted}
+		if agent != "" {
+			u.Caller = latchkey.Caller{UserAgent: agent, Auth: latchkey.MethodBearer}
+		}
+		return u
+	}
+	if err := a.AddUsage(t.Context(), []latchkey.Usage{use("known", 1)}); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := a.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock($1), set_config('idle_in_transaction_session_timeout', '0', true)`,
+		int64(usageLock)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.AddUsage(t.Context(), []latchkey.Usage{use("known", 2), use("", 4)}); err != nil {
+		t.Errorf("a node that adds no caller waits for one that does: %v", err)
+	}
+	list, err := a.Usage(t.Context(), []string{"key_a"}, firstDay)
+	if err != nil || len(list) != 2 || list[0].Accepted != 4 || list[1].Accepted != 3 {
+		t.Errorf("what it added is there: %+v, %v", list, err)
 	}
 }
