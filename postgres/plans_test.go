@@ -26,6 +26,8 @@ func TestPlans(t *testing.T) {
 		"overlaps that are over":      {s.pool, dueOverlaps, `NULL`, "Scan using credentials_overlap", "Seq Scan on credentials"},
 		"sessions that are over":      {s.pool, sweepSessions, `NULL, 100`, "sessions_expiry", "Seq Scan on sessions"},
 		"hand-ins that are old":       {s.pool, forgetOldHandIns, `'1', 1`, "InitPlan", "clock_timestamp"},
+		"usage of days before":        {s.pool, dropUsageChunk, `1, 100`, "usage_day", "Seq Scan on usage"},
+		"tallies of the past":         {s.pool, dropTalliesChunk, `1, 100`, "tallies_hour", "Seq Scan on tallies"},
 	}
 	examine := func(tables string) {
 		for what, q := range asked {
@@ -67,6 +69,10 @@ func fill(t *testing.T, s *Store, n int) {
 			SELECT 'key_' || g, 'team_' || (1 + g % $1::int), 'api_key', sha256(g::text::bytea), CASE WHEN g > $1 THEN '\x00'::bytea END, 1, '',
 				CASE WHEN g <= $1 THEN 2 END, '', '', 1 + (g * 7919::bigint) % 1000003 FROM generate_series(1, 2 * $1::int) g`,
 		`INSERT INTO sessions (token, data, expiry) SELECT 'token ' || g, '', 4000000000000000 + g FROM generate_series(1, $1::int) g`,
+		`INSERT INTO usage (credential_id, day, caller, client_ip, user_agent, auth, team_id, accepted, refused, last)
+			SELECT 'key_' || g, 86400000000 * (1 + g % 90), md5(g::text)::uuid, '', '', '', '', 1, 1, 1 FROM generate_series(1, $1::int) g`,
+		`INSERT INTO tallies (team_id, hour, outcome, count)
+			SELECT 'team_' || g, 3600000000 * (1 + g % 90), 'accepted', 1 FROM generate_series(1, $1::int) g`,
 	} {
 		if _, err := s.pool.Exec(t.Context(), sql, n); err != nil {
 			t.Fatal(err)

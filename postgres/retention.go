@@ -191,8 +191,7 @@ func (s *Store) dropOld(ctx context.Context, conn *pgx.Conn, c cutoff) error {
 	if kept > 0 {
 		oldest = list[kept-1].day
 	}
-	_, err = conn.Exec(ctx, `DELETE FROM tallies WHERE hour < $1`, oldest*microsPerDay)
-	return err
+	return dropChunks(ctx, conn, dropTalliesChunk, oldest*microsPerDay)
 }
 
 func (s *Store) drop(ctx context.Context, conn *pgx.Conn, list []partition) error {

@@ -142,18 +142,36 @@ func (s *Store) usage(ctx context.Context, query string, args ...any) ([]latchke
 	return list, nil
 }
 
-// dropUsage removes the usage of days before one, in unix µs, in short
-// transactions. It is done once for each day: it reads all usage.
+// dropUsage removes the usage of days before one, in unix µs. It is done once for
+// each day.
 func (s *Store) dropUsage(ctx context.Context, conn *pgx.Conn, before int64) error {
+	if s.usageFrom.Load() >= before {
+		return nil
+	}
+	err := dropChunks(ctx, conn, dropUsageChunk, before)
+	if err == nil {
+		s.usageFrom.Store(before)
+	}
+	return err
+}
+
+// The order is that of an index: else all usage, or all tallies, would be read for
+// each chunk.
+const (
+	dropUsageChunk = `DELETE FROM usage WHERE ctid = ANY (ARRAY(
+		SELECT ctid FROM usage WHERE day < $1 ORDER BY day LIMIT $2))`
+	dropTalliesChunk = `DELETE FROM tallies WHERE ctid = ANY (ARRAY(
+		SELECT ctid FROM tallies WHERE hour < $1 ORDER BY hour LIMIT $2))`
+)
+
+// dropChunks removes what is before a time, in unix µs, in short transactions:
+// each is over long before its time is.
+func dropChunks(ctx context.Context, conn *pgx.Conn, statement string, before int64) error {
 	const chunk = 10_000
-	for s.usageFrom.Load() < before {
-		done, err := conn.Exec(ctx, `DELETE FROM usage WHERE ctid = ANY (ARRAY(SELECT ctid FROM usage WHERE day < $1 LIMIT $2))`, before, chunk)
-		if err != nil {
+	for {
+		done, err := conn.Exec(ctx, statement, before, chunk)
+		if err != nil || done.RowsAffected() == 0 {
 			return err
 		}
-		if done.RowsAffected() == 0 {
-			s.usageFrom.Store(before)
-		}
 	}
-	return nil
 }

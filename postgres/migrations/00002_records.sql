@@ -67,6 +67,8 @@ CREATE TABLE tallies (
 	PRIMARY KEY (team_id, hour, outcome)
 ) WITH (fillfactor = 50);
 
+CREATE INDEX tallies_hour ON tallies (hour);
+
 -- The times in which some records could not be kept.
 CREATE TABLE gaps (
 	node    text    NOT NULL COLLATE "C",
@@ -116,6 +118,8 @@ CREATE TABLE usage (
 	last          bigint NOT NULL,
 	PRIMARY KEY (credential_id, day, caller)
 ) WITH (fillfactor = 70);
+
+CREATE INDEX usage_day ON usage (day);
 
 CREATE TABLE contacts (
 	id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- never used twice
