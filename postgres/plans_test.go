@@ -26,6 +26,7 @@ func TestPlans(t *testing.T) {
 		"overlaps that are over":      {s.pool, dueOverlaps, `NULL`, "Scan using credentials_overlap", "Seq Scan on credentials"},
 		"sessions that are over":      {s.pool, sweepSessions, `NULL, 100`, "sessions_expiry", "Seq Scan on sessions"},
 		"hand-ins that are old":       {s.pool, forgetOldHandIns, `'1', 1`, "InitPlan", "clock_timestamp"},
+		"dead credentials in use":     {s.pool, deadInUse, `'1', 1, 1`, "usage_pkey", "Seq Scan on usage"},
 		"usage of days before":        {s.pool, dropUsageChunk, `1, 100`, "usage_day", "Seq Scan on usage"},
 		"tallies of the past":         {s.pool, dropTalliesChunk, `1, 100`, "tallies_hour", "Seq Scan on tallies"},
 	}

@@ -114,14 +114,16 @@ func (s *Store) Usage(ctx context.Context, credentialIDs []string, since time.Ti
 		ids, since.UTC().Truncate(24*time.Hour).UnixMicro())
 }
 
+// deadInUse asks for each credential, where a join could read all usage.
+const deadInUse = `
+	SELECT ` + usageColumns + ` FROM usage
+	WHERE credential_id = ANY (ARRAY(SELECT id FROM credentials WHERE team_id = $1 AND ended IS NOT NULL)) AND day >= $2 AND last >= $3
+	GROUP BY credential_id, caller HAVING sum(refused) > 0 ORDER BY max(last) DESC, credential_id, caller`
+
 // DeadInUse returns the usage since a time of a team's dead credentials, those
 // sent last first.
 func (s *Store) DeadInUse(ctx context.Context, teamID string, since time.Time) ([]latchkey.Usage, error) {
-	return s.usage(ctx, `
-		SELECT `+usageColumns+` FROM usage
-		WHERE credential_id IN (SELECT id FROM credentials WHERE team_id = $1 AND ended IS NOT NULL) AND day >= $2 AND last >= $3
-		GROUP BY credential_id, caller HAVING sum(refused) > 0 ORDER BY max(last) DESC, credential_id, caller`,
-		text(teamID), since.UTC().Truncate(24*time.Hour).UnixMicro(), since.UnixMicro())
+	return s.usage(ctx, deadInUse, text(teamID), since.UTC().Truncate(24*time.Hour).UnixMicro(), since.UnixMicro())
 }
 
 func (s *Store) usage(ctx context.Context, query string, args ...any) ([]latchkey.Usage, error) {
