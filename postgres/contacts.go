@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -90,8 +91,8 @@ func (s *Store) UpdateContact(ctx context.Context, teamID string, id int64, edit
 			after, err = scanContact(tx.QueryRow(ctx, `
 				UPDATE contacts SET first = $2, last = $3, display_name = $4, email = $5, phone = $6, custom = $7,
 					updated = coalesce($8, latchkey_now()), rev = rev + 1
-				WHERE id = $1 RETURNING `+contactColumns,
-				id, c.First, c.Last, c.DisplayName, c.Email, c.Phone, string(custom), s.now()))
+				WHERE id = $1 AND team_id = $9 RETURNING `+contactColumns,
+				id, c.First, c.Last, c.DisplayName, c.Email, c.Phone, string(custom), s.now(), text(teamID)))
 		}
 		if err != nil {
 			return fault("update contact", err)
@@ -118,13 +119,17 @@ func (s *Store) DeleteContact(ctx context.Context, teamID string, id int64) erro
 	})
 }
 
+// pageOfContacts begins in the index where the page before ended.
+const pageOfContacts = `
+	SELECT ` + contactColumns + ` FROM contacts WHERE team_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3`
+
 // Contacts returns at most limit contacts of a team with an ID below before,
 // newest first.
 func (s *Store) Contacts(ctx context.Context, teamID string, before int64, limit int) ([]latchkey.Contact, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT `+contactColumns+` FROM contacts
-		WHERE team_id = $1 AND ($2 = 0 OR id < $2)
-		ORDER BY id DESC LIMIT $3`, text(teamID), before, max(limit, 0))
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	rows, err := s.pool.Query(ctx, pageOfContacts, text(teamID), before, max(limit, 0))
 	if err != nil {
 		return nil, fault("read contacts", err)
 	}

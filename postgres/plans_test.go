@@ -25,6 +25,7 @@ func TestPlans(t *testing.T) {
 		"the credentials of a team":   {s.writer, chosenCredentials, `'1', '1'`, "credentials_live", "Seq Scan on credentials"},
 		"overlaps that are over":      {s.pool, dueOverlaps, `NULL`, "Scan using credentials_overlap", "Seq Scan on credentials"},
 		"sessions that are over":      {s.pool, sweepSessions, `NULL, 100`, "sessions_expiry", "Seq Scan on sessions"},
+		"contacts, page by page":      {s.pool, pageOfContacts, `'1', 2, 100`, "contacts_pkey", "Filter"},
 		"hand-ins that are old":       {s.pool, forgetOldHandIns, `'1', 1`, "InitPlan", "clock_timestamp"},
 		"dead credentials in use":     {s.pool, deadInUse, `'1', 1, 1`, "usage_pkey", "Seq Scan on usage"},
 		"usage of days before":        {s.pool, dropUsageChunk, `1, 100`, "usage_day", "Seq Scan on usage"},
@@ -70,6 +71,8 @@ func fill(t *testing.T, s *Store, n int) {
 			SELECT 'key_' || g, 'team_' || (1 + g % $1::int), 'api_key', sha256(g::text::bytea), CASE WHEN g > $1 THEN '\x00'::bytea END, 1, '',
 				CASE WHEN g <= $1 THEN 2 END, '', '', 1 + (g * 7919::bigint) % 1000003 FROM generate_series(1, 2 * $1::int) g`,
 		`INSERT INTO sessions (token, data, expiry) SELECT 'token ' || g, '', 4000000000000000 + g FROM generate_series(1, $1::int) g`,
+		`INSERT INTO contacts (team_id, first, last, display_name, email, phone, custom, created, updated, rev)
+			SELECT 'team_' || (1 + g % 2), '', '', '', '', '', '{}', 1, 1, 1 FROM generate_series(1, $1::int) g`,
 		`INSERT INTO usage (credential_id, day, caller, client_ip, user_agent, auth, team_id, accepted, refused, last)
 			SELECT 'key_' || g, 86400000000 * (1 + g % 90), md5(g::text)::uuid, '', '', '', '', 1, 1, 1 FROM generate_series(1, $1::int) g`,
 		`INSERT INTO tallies (team_id, hour, outcome, count)

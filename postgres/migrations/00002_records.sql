@@ -122,7 +122,7 @@ CREATE TABLE usage (
 CREATE INDEX usage_day ON usage (day);
 
 CREATE TABLE contacts (
-	id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- never used twice
+	id           bigint GENERATED ALWAYS AS IDENTITY, -- never used twice
 	team_id      text   NOT NULL COLLATE "C",
 	first        text   NOT NULL,
 	last         text   NOT NULL,
@@ -132,10 +132,9 @@ CREATE TABLE contacts (
 	custom       text   NOT NULL, -- a JSON object of strings
 	created      bigint NOT NULL,
 	updated      bigint NOT NULL,
-	rev          bigint NOT NULL
+	rev          bigint NOT NULL,
+	PRIMARY KEY (team_id, id) -- all are asked for by their team
 );
-
-CREATE INDEX contacts_team ON contacts (team_id, id);
 
 -- The users of the console.
 CREATE TABLE users (
