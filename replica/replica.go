@@ -128,6 +128,10 @@ func (r *Replica) init() {
 	})
 }
 
+// joinTime is for how long a node that starts tries again to load everything, after
+// errors: a database may be busy, or may just be starting, too.
+const joinTime = 10 * time.Second
+
 // Join loads everything, registers this node, and takes its first lease. A
 // database with another history is no error: the node then answers
 // "unavailable", and [Replica.Status] says why.
@@ -143,12 +147,13 @@ func (r *Replica) Join(ctx context.Context) error {
 		}
 		r.known = r.history.state.Position
 	}
-	for {
+	for began := time.Now(); ; {
 		err := r.load(ctx)
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, errSlow) {
+		r.report(err)
+		if !errors.Is(err, errSlow) && time.Since(began) > joinTime || !pause(ctx, retry) {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -294,6 +295,9 @@ func (h *history) calm() {
 	h.t.Helper()
 	h.gate.Lock()
 	defer h.gate.Unlock()
+	for _, n := range h.nodes {
+		h.revive(n)
+	}
 	for _, slot := range h.teams {
 		team := slot.Load()
 		value, err := h.show(context.Background(), team.team)
@@ -312,6 +316,29 @@ func (h *history) calm() {
 		n.mended()
 	}
 	h.renewTeams()
+}
+
+// revive starts a node again that ended by itself, as what supervises it does. It
+// may have given up only where it could not load everything when it started.
+func (h *history) revive(n *member) {
+	n.mu.Lock()
+	p := n.process
+	n.mu.Unlock()
+	if p == nil {
+		return
+	}
+	select {
+	case <-p.ended:
+	default:
+		return
+	}
+	tail := n.tail()
+	if p.ProcessState.ExitCode() != 1 || !strings.Contains(tail, "\nlatchkey: load the credentials: ") {
+		h.other.Add(1)
+		h.fail(fmt.Sprintf("node %s ended by itself:\n%s", n.name(), tail))
+	}
+	h.t.Logf("node %s gave up when it started, and is started again", n.name())
+	h.restart(n)
 }
 
 // converge waits until a node follows what the database says: it accepts that

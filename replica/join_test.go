@@ -1,0 +1,67 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"latchkey"
+)
+
+// A busyStore fails to read everything for a while.
+type busyStore struct {
+	latchkey.CredentialStore
+	until time.Time
+}
+
+var errBusy = errors.New("canceling statement due to statement timeout")
+
+func (s *busyStore) Changes(context.Context, latchkey.Revision) (latchkey.Changes, error) {
+	if time.Now().Before(s.until) {
+		return latchkey.Changes{}, errBusy
+	}
+	return latchkey.Changes{}, nil
+}
+
+// A willing lease store takes every registration, and renews every lease.
+type willing struct{ latchkey.LeaseStore }
+
+func (willing) Register(context.Context, latchkey.Registration) error { return nil }
+
+func (willing) Renew(context.Context, latchkey.Renewal) (latchkey.Renewed, error) {
+	return latchkey.Renewed{}, nil
+}
+
+// TestJoinTriesAgain holds that a node starts though the database is busy at that
+// moment, and gives up, with the reason, where it stays so.
+func TestJoinTriesAgain(t *testing.T) {
+	for _, c := range []struct {
+		busy  time.Duration
+		joins bool
+	}{
+		{0, true}, {time.Second, true}, {joinTime - time.Second, true}, {time.Hour, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &busyStore{until: time.Now().Add(c.busy)}
+			r := &Replica{Store: store, Leases: willing{}, Node: "n", Lease: time.Second, Logger: slog.New(slog.DiscardHandler)}
+			began := time.Now()
+			err := r.Join(t.Context())
+			switch took := time.Since(began); {
+			case c.joins && (err != nil || r.Status().Remaining <= 0 || took > c.busy+time.Second):
+				t.Errorf("a database that is busy for %v: %v after %v", c.busy, err, took)
+			case !c.joins && (!errors.Is(err, errBusy) || took < joinTime || took > joinTime+time.Second):
+				t.Errorf("a database that stays busy: %v after %v", err, took)
+			}
+			ended, end := context.WithCancel(t.Context())
+			end()
+			began = time.Now()
+			store.until = began.Add(time.Hour)
+			if err := (&Replica{Store: store, Leases: willing{}, Node: "n", Logger: r.Logger}).Join(ended); err == nil || time.Since(began) > 0 {
+				t.Errorf("a node that is stopped while it starts: %v after %v", err, time.Since(began))
+			}
+		})
+	}
+}
