@@ -12,6 +12,10 @@ import (
 // any lease allows: a change that takes longer is an unknown outcome.
 const settleTime = 90 * time.Second
 
+// supersededTime is how long a settled roll waits to hear whether its key is still
+// the current one.
+const supersededTime = time.Second
+
 // CreateTeam makes a team with an API key and an API secret. They work on every
 // node when it returns.
 func (k *Keyring) CreateTeam(ctx context.Context, name string, by Actor) (NewTeam, Settlement, error) {
@@ -86,7 +90,7 @@ type KeyView struct {
 	OldUntil time.Time // when the old key's overlap ends; zero without one
 
 	// Superseded: by the time that a change returned, another had ended this key,
-	// or had put it into an overlap. The current one is another.
+	// or had put it into an overlap.
 	Superseded bool
 }
 
@@ -152,17 +156,19 @@ func (k *Keyring) viewSettled(ctx context.Context, h *Holding, value Secret) Key
 
 // superseded reports whether an API key is known to be the current one no more.
 // It asks memory, if it answers at once, and else the store: some processes have
-// no memory.
+// no memory. Neither keeps the key from the caller for long.
 func (k *Keyring) superseded(ctx context.Context, c *Credential) bool {
-	now := c
+	ctx, cancel := context.WithTimeout(ctx, supersededTime)
+	defer cancel()
 	ended, end := context.WithCancel(ctx)
 	end()
+	latest := c
 	if found, err := k.Replica.APIKey(ended, c.Digest); err == nil && found.Credential != nil {
-		now = found.Credential
-	} else if kept, err := k.Store.Credential(context.WithoutCancel(ctx), c.ID); err == nil {
-		now = &kept
+		latest = found.Credential
+	} else if kept, err := k.Store.Credential(ctx, c.ID); err == nil {
+		latest = &kept
 	}
-	return !now.Live() || !now.Until.IsZero()
+	return !latest.Live() || !latest.Until.IsZero()
 }
 
 // RollKey gives a team a new API key. The old one is dead on every node when

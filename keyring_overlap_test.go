@@ -109,3 +109,23 @@ func TestSuperseded(t *testing.T) {
 		}
 	}
 }
+
+// frozen is a store that answers no more, once a change is made.
+type frozen struct{ latchkey.CredentialStore }
+
+func (frozen) Credential(ctx context.Context, _ string) (latchkey.Credential, error) {
+	<-ctx.Done()
+	return latchkey.Credential{}, ctx.Err()
+}
+
+// TestSupersededIsNotWaitedFor holds that a key which was rolled comes back though
+// nobody can say whether it is the current one.
+func TestSupersededIsNotWaitedFor(t *testing.T) {
+	r := newRing(t)
+	r.Replica, r.Store = forgetful{r.Replica}, frozen{r.Store}
+	view, _, err := r.RollKey(t.Context(), "first", 0, tester)
+	must(t, err)
+	if view.Superseded || view.APIKey.IsZero() {
+		t.Errorf("the key is %+v", view)
+	}
+}

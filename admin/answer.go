@@ -52,7 +52,7 @@ type RolledKey struct {
 	RolledAt time.Time `json:"rolled_at"`
 
 	// Superseded: another change has ended this key meanwhile, or has put it into
-	// an overlap.
+	// an overlap. What the current one is, if there is one, /key/show says.
 	Superseded bool `json:"superseded"`
 	Settlement
 }

@@ -63,7 +63,7 @@ func (s *Store) AddUsage(ctx context.Context, add []latchkey.Usage) error {
 	// waits for a client that is stopped between its statements.
 	b := &pgx.Batch{}
 	args := usageArgs(add)
-	b.Queue(lockUsage, int64(usageLock), args[0], args[1], args[2], uuid.Nil)
+	b.Queue(lockUsage, int64(usageLock), args[0], args[1], args[2], uuid.Nil, latchkey.MaxCallers)
 	b.Queue(addUsage, args...)
 	err := s.pool.SendBatch(ctx, b).Close()
 	switch {
@@ -75,13 +75,14 @@ func (s *Store) AddUsage(ctx context.Context, add []latchkey.Usage) error {
 	return fmt.Errorf("write usage: %w: %w", latchkey.ErrOutcomeUnknown, err)
 }
 
-// lockUsage makes those wait for each other who may add a caller to a day: the
-// others, who are most, only add to what is there.
+// lockUsage makes those wait for each other who may add a caller to a day. The
+// others, who are most, only add to what is there: on a full day that is all.
 const lockUsage = `
 	SELECT pg_advisory_xact_lock($1) WHERE EXISTS (
 		SELECT FROM unnest($2::text[], $3::bigint[], $4::uuid[]) AS g (credential_id, day, caller)
 		WHERE g.caller <> $5 AND NOT EXISTS (
-			SELECT FROM usage AS u WHERE u.credential_id = g.credential_id AND u.day = g.day AND u.caller = g.caller))`
+			SELECT FROM usage AS u WHERE u.credential_id = g.credential_id AND u.day = g.day AND u.caller = g.caller)
+		AND (SELECT count(*) FROM usage AS u WHERE u.credential_id = g.credential_id AND u.day = g.day AND u.caller <> $5) < $6)`
 
 // usageArgs returns the arguments of addUsage.
 func usageArgs(add []latchkey.Usage) []any {
@@ -166,8 +167,8 @@ const (
 		SELECT ctid FROM tallies WHERE hour < $1 ORDER BY hour LIMIT $2))`
 )
 
-// dropChunks removes what is before a time, in unix µs, in short transactions:
-// each is over long before its time is.
+// dropChunks removes what is before a time, in unix µs, in many short transactions:
+// a statement that took too long would remove nothing.
 func dropChunks(ctx context.Context, conn *pgx.Conn, statement string, before int64) error {
 	const chunk = 10_000
 	for {

@@ -72,6 +72,16 @@ func TestUsageOfKnownCallers(t *testing.T) {
 	if err := a.AddUsage(t.Context(), []latchkey.Usage{use("known", 1)}); err != nil {
 		t.Fatal(err)
 	}
+	full := make([]latchkey.Usage, latchkey.MaxCallers)
+	for i := range full {
+		full[i] = use(strconv.Itoa(i), 1)
+		full[i].CredentialID = "key_full"
+	}
+	if err := a.AddUsage(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	another := use("another", 1)
+	another.CredentialID = "key_full"
 	tx, err := a.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +91,7 @@ func TestUsageOfKnownCallers(t *testing.T) {
 		int64(usageLock)); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.AddUsage(t.Context(), []latchkey.Usage{use("known", 2), use("", 4)}); err != nil {
+	if err := b.AddUsage(t.Context(), []latchkey.Usage{use("known", 2), use("", 4), another}); err != nil {
 		t.Errorf("a node that adds no caller waits for one that does: %v", err)
 	}
 	list, err := a.Usage(t.Context(), []string{"key_a"}, firstDay)

@@ -11,16 +11,25 @@ import (
 	"latchkey"
 )
 
-// A busyStore fails to read everything for a while.
+// A busyStore fails to read everything at first: at once, or when it is given up.
 type busyStore struct {
 	latchkey.CredentialStore
-	until time.Time
+	fails []time.Duration // how long each failure takes; longer than it is given: it hangs
+	until time.Time       // and from then on at once, until
 }
 
 var errBusy = errors.New("canceling statement due to statement timeout")
 
-func (s *busyStore) Changes(context.Context, latchkey.Revision) (latchkey.Changes, error) {
-	if time.Now().Before(s.until) {
+func (s *busyStore) Changes(ctx context.Context, _ latchkey.Revision) (latchkey.Changes, error) {
+	switch {
+	case len(s.fails) > 0:
+		takes := s.fails[0]
+		s.fails = s.fails[1:]
+		if !pause(ctx, takes) {
+			return latchkey.Changes{}, ctx.Err()
+		}
+		return latchkey.Changes{}, errBusy
+	case time.Now().Before(s.until):
 		return latchkey.Changes{}, errBusy
 	}
 	return latchkey.Changes{}, nil
@@ -61,6 +70,29 @@ func TestJoinTriesAgain(t *testing.T) {
 			store.until = began.Add(time.Hour)
 			if err := (&Replica{Store: store, Leases: willing{}, Node: "n", Logger: r.Logger}).Join(ended); err == nil || time.Since(began) > 0 {
 				t.Errorf("a node that is stopped while it starts: %v after %v", err, time.Since(began))
+			}
+		})
+	}
+}
+
+// TestJoinIsNotHeldUp holds that what a load is given grows with those that took too
+// long, and only with them; and that errors count from the first in a row.
+func TestJoinIsNotHeldUp(t *testing.T) {
+	const hangs = time.Hour
+	for _, c := range []struct {
+		fails  []time.Duration
+		within time.Duration
+	}{
+		{[]time.Duration{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, hangs}, loadFirst + 2*time.Second},
+		{[]time.Duration{hangs, hangs, 0}, 3*loadFirst + time.Second},
+		{[]time.Duration{0, hangs, hangs, 0, 0}, 3*loadFirst + time.Second},
+		{[]time.Duration{4 * time.Second, 0}, 5 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &Replica{Store: &busyStore{fails: c.fails}, Leases: willing{}, Node: "n", Lease: time.Second, Logger: slog.New(slog.DiscardHandler)}
+			began := time.Now()
+			if err := r.Join(t.Context()); err != nil || time.Since(began) > c.within {
+				t.Errorf("%v: %v after %v, must be within %v", c.fails, err, time.Since(began), c.within)
 			}
 		})
 	}

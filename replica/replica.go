@@ -128,8 +128,8 @@ func (r *Replica) init() {
 	})
 }
 
-// joinTime is for how long a node that starts tries again to load everything, after
-// errors: a database may be busy, or may just be starting, too.
+// joinTime is for how long a node that starts tries again to load everything, while
+// that fails: the database may be busy.
 const joinTime = 10 * time.Second
 
 // Join loads everything, registers this node, and takes its first lease. A
@@ -147,15 +147,8 @@ func (r *Replica) Join(ctx context.Context) error {
 		}
 		r.known = r.history.state.Position
 	}
-	for began := time.Now(); ; {
-		err := r.load(ctx)
-		if err == nil {
-			break
-		}
-		r.report(err)
-		if !errors.Is(err, errSlow) && time.Since(began) > joinTime || !pause(ctx, retry) {
-			return err
-		}
+	if err := r.loadPatiently(ctx); err != nil {
+		return err
 	}
 	for {
 		err := r.renew(ctx, min(r.length(), renewTime))
@@ -169,16 +162,42 @@ func (r *Replica) Join(ctx context.Context) error {
 	}
 }
 
+// loadPatiently loads everything, and tries again where that fails.
+func (r *Replica) loadPatiently(ctx context.Context) error {
+	var failing time.Time // since when it does; zero after a load that was only too slow
+	for {
+		err := r.load(ctx)
+		slow, begins := errors.Is(err, errSlow), failing.IsZero()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil || !slow && !begins && time.Since(failing) > joinTime:
+			return err
+		case slow:
+			failing = time.Time{}
+		case begins:
+			failing = time.Now()
+		}
+		if slow || begins {
+			r.logger().Warn("the credentials were not loaded; it is tried again", "error", err)
+		}
+		if !pause(ctx, retry) {
+			return err
+		}
+	}
+}
+
 // load reads everything. It may take longer than any lease, so it comes before a
 // registration, and gives no lease. A connection may hang, too: each time that it
 // took too long, it may take twice as long.
 func (r *Replica) load(ctx context.Context) error {
-	r.loadTime = min(max(2*r.loadTime, loadFirst), loadLast)
-	bounded, cancel := context.WithTimeout(ctx, r.loadTime)
+	limit := min(max(2*r.loadTime, loadFirst), loadLast)
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	everything, err := r.Store.Changes(bounded, 0)
 	switch {
 	case err != nil && bounded.Err() != nil && ctx.Err() == nil:
+		r.loadTime = limit
 		return fmt.Errorf("%w: %w", errSlow, err)
 	case err != nil:
 		return fmt.Errorf("load the credentials: %w", err)

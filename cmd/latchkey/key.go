@@ -83,7 +83,7 @@ func (c *keyRoll) Run(s *session) error {
 // superseded says so if a key is not the current one any more.
 func (s *session) superseded(key admin.RolledKey) {
 	if key.Superseded {
-		s.remark("This key is not the current one any more: another change came after it. The current one: %s.",
+		s.remark("This key is not the current one any more: another change came after it. See: %s.",
 			s.command("latchkey key show "+word(key.Team.Name)))
 	}
 }

@@ -131,7 +131,7 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 // join loads the credentials and takes the node's place among the others.
 func (n *node) join(ctx context.Context, c *nodeConfig) error {
 	if err := n.replica.Join(ctx); err != nil {
-		return fmt.Errorf("load the credentials: %w", err)
+		return err
 	}
 	if !c.Command {
 		// It goes on when the listeners have ended, until Close: the last verdicts need a lease.

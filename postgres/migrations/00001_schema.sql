@@ -65,7 +65,7 @@ CREATE TABLE credentials (
 	revision   bigint NOT NULL,
 	CHECK ((kind = 'api_key') = (digest IS NOT NULL)),
 	CHECK ((ended IS NULL) = (sealed IS NOT NULL))
-) WITH (autovacuum_vacuum_scale_factor = 0.02); -- nodes look twice a second for overlaps that are over, past all that were
+) WITH (autovacuum_vacuum_scale_factor = 0.02); -- what is dead in its indexes is read past until then
 
 -- It ends with the order in which a team's are asked for: else, of two indexes,
 -- the one with all that ever were would do as well.

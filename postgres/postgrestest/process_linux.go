@@ -42,6 +42,9 @@ func children(parent int) (pids []int) {
 
 // workingIn returns the processes whose working directory is the one given.
 func workingIn(dir string) (pids []int) {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
 	links, _ := filepath.Glob("/proc/[0-9]*/cwd") // the pattern is right
 	for _, link := range links {
 		if at, err := os.Readlink(link); err == nil && at == dir {
