@@ -65,7 +65,7 @@ CREATE TABLE credentials (
 	revision   bigint NOT NULL,
 	CHECK ((kind = 'api_key') = (digest IS NOT NULL)),
 	CHECK ((ended IS NULL) = (sealed IS NOT NULL))
-) WITH (autovacuum_vacuum_scale_factor = 0.02); -- what is dead in its indexes is read past until then
+) WITH (autovacuum_vacuum_scale_factor = 0.02); -- until then, who looks for overlaps reads past what is dead
 
 -- It ends with the order in which a team's are asked for: else, of two indexes,
 -- the one with all that ever were would do as well.
