@@ -97,14 +97,19 @@ func onDisk(paths ...string) (bytes int64) {
 }
 
 // dropRounds is how often it is measured again how much room was won: pages that
-// are left half empty give none back.
-const dropRounds = 8
+// are left half empty give none back. Each time, so many refusals go beyond what
+// seems to be too many, and then twice as many: else the last pages would be won
+// one record at a time.
+const (
+	dropRounds = 10
+	dropBeyond = 8
+)
 
 // dropRefusals removes refusals, the oldest first, while there is more than so
 // many bytes of records, and more than half of them of refusals.
 func (s *Store) dropRefusals(ctx context.Context, keep int64) error {
-	for range dropRounds {
-		if more, err := s.dropSome(ctx, keep); err != nil || !more {
+	for round := range dropRounds {
+		if more, err := s.dropSome(ctx, keep, dropBeyond<<round); err != nil || !more {
 			return err
 		}
 	}
@@ -124,9 +129,9 @@ func (s *Store) squeeze(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// dropSome removes as many refusals as seem to be too many, and reports whether
-// there were any.
-func (s *Store) dropSome(ctx context.Context, keep int64) (more bool, err error) {
+// dropSome removes as many refusals as seem to be too many, and so many of a day
+// more. It reports whether there were any.
+func (s *Store) dropSome(ctx context.Context, keep, beyond int64) (more bool, err error) {
 	// What cannot be read has no refusals to give, but takes room; [Store.dropLarge] says why.
 	numbers, sizes, _ := s.measure(ctx)
 	var total, refused int64
@@ -136,7 +141,7 @@ func (s *Store) dropSome(ctx context.Context, keep int64) (more bool, err error)
 	}
 	excess := min(total-keep, refused-keep/2)
 	for i := len(numbers) - 1; i >= 0 && excess > 0; i-- { // the oldest first
-		n := min(sizes[i].refusals, excess/sizes[i].perRecord()+1)
+		n := min(sizes[i].refusals, excess/sizes[i].perRecord()+beyond)
 		if n == 0 {
 			continue
 		}
