@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -90,15 +91,32 @@ func (s *Store) appendDay(ctx context.Context, number int64, items []item, used 
 func (d *day) append(ctx context.Context, items []item, used map[string]int64) error {
 	d.words.writing.Lock()
 	defer d.words.writing.Unlock()
-	usedNow := map[string]int64{}
-	err := d.change(ctx, func(c *sql.Conn) error {
+	usedNow, err := d.appendAll(ctx, items, rowsAtOnce)
+	if errors.Is(err, errThere) {
+		usedNow, err = d.appendAll(ctx, items, 1)
+	}
+	if err != nil {
+		return err
+	}
+	for id, us := range usedNow {
+		if last, known := used[id]; !known || us > last {
+			used[id] = us
+		}
+	}
+	return nil
+}
+
+// appendAll is append with so many records in a statement.
+func (d *day) appendAll(ctx context.Context, items []item, atOnce int) (used map[string]int64, err error) {
+	used = map[string]int64{}
+	err = d.change(ctx, func(c *sql.Conn) error {
 		counts := tallies{}
-		err := d.insert(ctx, c, items, usedNow, counts)
+		err := d.insert(ctx, c, items, atOnce, used, counts)
 		if err == nil {
 			err = counts.addSizes(ctx, c)
 		}
 		if err == nil {
-			err = addLastUsed(ctx, c, usedNow)
+			err = addLastUsed(ctx, c, used)
 		}
 		if err == nil {
 			err = addTallies(ctx, c, counts)
@@ -110,57 +128,102 @@ func (d *day) append(ctx context.Context, items []item, used map[string]int64) e
 	})
 	if err != nil {
 		d.words.forget()
+	}
+	return used, err
+}
+
+// rowsAtOnce is how many records go into a statement. A statement costs as much as a
+// few rows.
+const rowsAtOnce = 32
+
+// errThere: of several records that went into one statement some are there already,
+// and which ones is not known.
+var errThere = errors.New("some of the records are there already")
+
+// insertRecords returns the statement that adds so many records.
+func insertRecords(n int) string {
+	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	return `INSERT INTO records (` + recordColumns + `) VALUES ` + row + strings.Repeat(`, `+row, n-1) + ` ON CONFLICT DO NOTHING`
+}
+
+// insert tells when each credential was last accepted, by the records that were
+// not there before, and counts those. With several records in a statement it fails
+// with errThere instead if some were.
+func (d *day) insert(ctx context.Context, c *sql.Conn, items []item, atOnce int, used map[string]int64, counts tallies) error {
+	for len(items) > 0 {
+		if len(items) < atOnce {
+			atOnce = 1
+		}
+		whole := len(items) - len(items)%atOnce
+		if err := d.insertChunks(ctx, c, items[:whole], atOnce, used, counts); err != nil {
+			return err
+		}
+		items = items[whole:]
+	}
+	return nil
+}
+
+func (d *day) insertChunks(ctx context.Context, c *sql.Conn, items []item, atOnce int, used map[string]int64, counts tallies) error {
+	statement, err := c.PrepareContext(ctx, insertRecords(atOnce))
+	if err != nil {
 		return err
 	}
-	for id, us := range usedNow {
-		if last, known := used[id]; !known || us > last {
-			used[id] = us
+	defer statement.Close()
+	// What is short need not be watched by a goroutine of its own.
+	always := context.WithoutCancel(ctx)
+	var args []any
+	for chunk := range slices.Chunk(items, atOnce) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		args = args[:0]
+		for _, i := range chunk {
+			if args, err = d.appendArgs(ctx, c, args, i); err != nil {
+				return err
+			}
+		}
+		done, err := statement.ExecContext(always, args...)
+		if err != nil {
+			return err
+		}
+		added, err := done.RowsAffected()
+		switch {
+		case err != nil:
+			return err
+		case int(added) == len(chunk):
+		case len(chunk) > 1:
+			return errThere
+		default:
+			continue
+		}
+		for _, i := range chunk {
+			r := i.record
+			counts.add(r)
+			if r.CredentialID == "" || r.Outcome != latchkey.OutcomeAccepted {
+				continue
+			}
+			credential := text(r.CredentialID)
+			if last, ok := used[credential]; !ok || i.us > last {
+				used[credential] = i.us
+			}
 		}
 	}
 	return nil
 }
 
-// insert tells when each credential was last accepted, by the records that were
-// not there before, and counts those.
-func (d *day) insert(ctx context.Context, c *sql.Conn, items []item, used map[string]int64, counts tallies) error {
-	statement, err := c.PrepareContext(ctx, `INSERT INTO records (`+recordColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
-	if err != nil {
-		return err
-	}
-	defer statement.Close()
-	args := make([]any, 0, 20)
-	for _, i := range items {
-		r := i.record
-		args = append(args[:0], i.id[:])
-		for k, s := range wordsOf(r) {
-			value, err := d.words.value(ctx, c, kind(k+1), s)
-			if err != nil {
-				return err
-			}
-			args = append(args, value)
-		}
-		args = append(args, packUUID(r.ClientRequestID), packTrace(r.TraceID),
-			i.us-d.begins(), r.Status, r.BytesIn, r.BytesOut, r.DurationUS)
-		done, err := statement.ExecContext(ctx, args...)
+// appendArgs appends the values of recordColumns.
+func (d *day) appendArgs(ctx context.Context, c *sql.Conn, args []any, i item) ([]any, error) {
+	r := i.record
+	args = append(args, i.id[:])
+	for k, s := range wordsOf(r) {
+		value, err := d.words.value(ctx, c, kind(k+1), s)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if added, err := done.RowsAffected(); err != nil {
-			return err
-		} else if added == 0 {
-			continue
-		}
-		counts.add(r)
-		if r.CredentialID == "" || r.Outcome != latchkey.OutcomeAccepted {
-			continue
-		}
-		credential := text(r.CredentialID)
-		if last, ok := used[credential]; !ok || i.us > last {
-			used[credential] = i.us
-		}
+		args = append(args, value)
 	}
-	return nil
+	return append(args, packUUID(r.ClientRequestID), packTrace(r.TraceID),
+		i.us-d.begins(), r.Status, r.BytesIn, r.BytesOut, r.DurationUS), nil
 }
 
 // moveSpan keeps the promise of the table "span".

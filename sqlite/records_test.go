@@ -198,3 +198,53 @@ func TestFullWordsInNewProcess(t *testing.T) {
 		t.Errorf("a text beyond the words is kept as it is: %+v, %v", got, err)
 	}
 }
+
+// TestAppendManyWithTwins: what is there already stays as it is and counts once,
+// also where it comes among many, which go into one statement.
+func TestAppendManyWithTwins(t *testing.T) {
+	begins := time.Now().UTC().Truncate(24 * time.Hour)
+	for _, n := range []int{1, rowsAtOnce - 1, rowsAtOnce, rowsAtOnce + 1, 3*rowsAtOnce + 5} {
+		s := mustOpen(t, t.TempDir())
+		records := make([]latchkey.Record, n)
+		for i := range records {
+			id := uuid.Must(uuid.NewV7())
+			records[i] = latchkey.Record{
+				RequestID: id.String(), Time: begins.Add(time.Duration(i) * time.Second), TeamID: "team", CredentialID: "key" + strconv.Itoa(i),
+				Outcome: latchkey.OutcomeAccepted, Path: "/" + strconv.Itoa(i), ClientRequestID: "mine", Status: 200 + i,
+			}
+		}
+		early := []latchkey.Record{records[n/2]}
+		twin := records[n/2]
+		twin.Status, twin.Time, twin.CredentialID, twin.Path = 599, twin.Time.Add(time.Hour), "another", "/another"
+		for _, batch := range [][]latchkey.Record{early, append(slices.Clone(records), twin, twin), records} {
+			if err := s.AppendRecords(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		listed, err := s.Records(t.Context(), latchkey.RecordQuery{Limit: n + 2})
+		if err != nil || len(listed) != n {
+			t.Fatalf("of %d records %d are there: %v", n, len(listed), err)
+		}
+		for _, want := range records {
+			got, err := s.Record(t.Context(), want.RequestID)
+			if err != nil || got.Status != want.Status || got.Path != want.Path || got.CredentialID != want.CredentialID {
+				t.Errorf("of %d records, one is %+v, not %+v: %v", n, got, want, err)
+			}
+		}
+		tallies, err := s.Tallies(t.Context(), "team", begins.Add(-time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var counted int64
+		for _, tally := range tallies {
+			counted += tally.Count
+		}
+		if counted != int64(n) {
+			t.Errorf("of %d records %d are counted", n, counted)
+		}
+		used, err := s.LastUsed(t.Context(), []string{"another"})
+		if err != nil || len(used) != 0 {
+			t.Errorf("a twin counts as a use of its credential: %v, %v", used, err)
+		}
+	}
+}
