@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -148,6 +149,10 @@ func report(stderr io.Writer, g *globals, err error) int {
 	return code
 }
 
+// withoutValue matches what the parser says of an option that is followed by another,
+// or by nothing.
+var withoutValue = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got "(.*?)" \((short flag|long flag|<EOL>)\)`)
+
 // mistyped returns what is wrong with a command line, and which command explains
 // it. One argument too many is not repeated: it may be a credential
 // that somebody took for one.
@@ -157,6 +162,13 @@ func mistyped(e *kong.ParseError) (hint string, err error) {
 	}
 	selected := e.Context.Selected()
 	hint = selected.FullPath() + " --help"
+	if found := withoutValue.FindStringSubmatch(e.Error()); found != nil {
+		flag, dashed, short := found[1], found[2], found[3] == "short flag"
+		if short {
+			return hint, fmt.Errorf("%s: its value is missing; if %s is the value, write %s=%s", flag, dashed, flag, dashed)
+		}
+		return hint, fmt.Errorf("%s: its value is missing", flag)
+	}
 	switch {
 	case !selected.Leaf() || !strings.HasPrefix(e.Error(), "unexpected argument "):
 		return hint, e
