@@ -26,19 +26,19 @@ type ring struct {
 	first latchkey.NewTeam
 	store *sqlite.Store
 	mu    sync.Mutex
-	ahead time.Duration // of the real clock
+	clock time.Time // it stands still but for wait
 }
 
 func (r *ring) now() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Now().Add(r.ahead)
+	return r.clock
 }
 
 func (r *ring) wait(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ahead += d
+	r.clock = r.clock.Add(d)
 }
 
 func newRing(t testing.TB) *ring {
@@ -48,7 +48,7 @@ func newRing(t testing.TB) *ring {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &ring{}
+	r := &ring{clock: time.Now()}
 	r.store, err = sqlite.Open(t.Context(), sqlite.Config{Dir: dir, Now: r.now, Genesis: func(now time.Time) (latchkey.Genesis, error) {
 		h, made, err := latchkey.NewHolding(sealer, latchkey.DefaultKeyPrefix, "first", tester, now)
 		r.first = made
