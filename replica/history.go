@@ -31,6 +31,9 @@ type historyState struct {
 	Sequence    uint64            `json:"sequence"`
 	Position    latchkey.Position `json:"position"`
 	Acceptances []string          `json:"acceptances"` // those that were known then
+
+	Registration string `json:"registration,omitempty"` // this node's last: its ID
+	Witness      string `json:"witness,omitempty"`      // see [Replica.Witness]
 }
 
 // open reads the file, after making it if need be.
@@ -87,9 +90,16 @@ func (h *history) read(path string) error {
 	return nil
 }
 
+// move keeps a position on disk before it returns.
+func (h *history) move(p latchkey.Position, acceptances []string) error {
+	next := h.state
+	next.Position, next.Acceptances = p, acceptances
+	return h.write(next)
+}
+
 // write keeps a state on disk before it returns.
-func (h *history) write(p latchkey.Position, acceptances []string) error {
-	next := historyState{Sequence: h.state.Sequence + 1, Position: p, Acceptances: acceptances}
+func (h *history) write(next historyState) error {
+	next.Sequence = h.state.Sequence + 1
 	if h.file != nil {
 		slot, err := encodeSlot(next)
 		if err != nil {
@@ -155,7 +165,28 @@ func (r *Replica) remember(p latchkey.Position, acceptances []string) error {
 	if len(fresh) == 0 && p == r.history.state.Position {
 		return nil
 	}
-	return r.history.write(p, append(slices.Clone(known), fresh...))
+	return r.history.move(p, append(slices.Clone(known), fresh...))
+}
+
+// former returns the registration of the process that kept the history file before
+// this one, if it is dead for certain; "" if nobody knows.
+func (r *Replica) former() string {
+	if r.Witness == "" || r.Witness != r.history.state.Witness {
+		return ""
+	}
+	return r.history.state.Registration
+}
+
+// claim keeps the ID of a registration, before it is added.
+func (r *Replica) claim(id string) error {
+	if r.Witness == "" {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := r.history.state
+	next.Registration, next.Witness = id, r.Witness
+	return r.history.write(next)
 }
 
 // acceptedSince reports whether the database's history was accepted by a person

@@ -30,7 +30,7 @@ func TestHistoryIsKept(t *testing.T) {
 	for revision := range latchkey.Revision(5) {
 		p := latchkey.Position{Revision: revision + 1, ChangeID: "change"}
 		accepted = append(accepted, "acceptance")
-		if err := h.write(p, accepted); err != nil {
+		if err := h.move(p, accepted); err != nil {
 			t.Fatal(err)
 		}
 		got := openHistory(t, path).state
@@ -48,7 +48,7 @@ func TestTornHistory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	h := openHistory(t, path)
 	for revision := range latchkey.Revision(3) {
-		if err := h.write(latchkey.Position{Revision: revision + 1, ChangeID: "change"}, nil); err != nil {
+		if err := h.move(latchkey.Position{Revision: revision + 1, ChangeID: "change"}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,5 +97,56 @@ func TestJoinIsNotHeldUp(t *testing.T) {
 				t.Errorf("%v: %v after %v, must be within %v", c.fails, err, time.Since(began), c.within)
 			}
 		})
+	}
+}
+
+// A bookkeeper is willing, and notes who was registered and who is not any more.
+type bookkeeper struct {
+	willing
+	there []string
+}
+
+func (b *bookkeeper) Register(_ context.Context, r latchkey.Registration) error {
+	b.there = append(b.there, r.ID)
+	return nil
+}
+
+func (b *bookkeeper) Deregister(_ context.Context, id string) error {
+	b.there = slices.DeleteFunc(b.there, func(other string) bool { return other == id })
+	return nil
+}
+
+// TestFormerSelf holds that a node which was killed removes its former registration
+// when it starts again: if the same lock, which that process held, is its own now.
+func TestFormerSelf(t *testing.T) {
+	for _, c := range []struct {
+		first, second string // witnesses
+		left          int    // registrations, after the second start
+	}{
+		{"boot 1, inode 2", "boot 1, inode 2", 1},
+		{"boot 1, inode 2", "boot 1, inode 3", 2}, // a copy of the data directory, whose original may live
+		{"boot 1, inode 2", "boot 2, inode 2", 2},
+		{"boot 1, inode 2", "", 2},
+		{"", "boot 1, inode 2", 2},
+		{"", "", 2},
+	} {
+		b, file := &bookkeeper{}, filepath.Join(t.TempDir(), "history")
+		start := func(witness string) {
+			r := &Replica{Store: &busyStore{}, Leases: b, Node: "n", HistoryFile: file, Witness: witness, Logger: slog.New(slog.DiscardHandler)}
+			if err := r.Join(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = r.Close() })
+		}
+		start(c.first)
+		former := b.there[0]
+		start(c.second)
+		if len(b.there) != c.left || slices.Contains(b.there, former) != (c.left == 2) {
+			t.Errorf("killed under %q and started under %q: %v are registered, the first was %s", c.first, c.second, b.there, former)
+		}
+		start(c.second) // what was kept of the second start counts now
+		if left := len(b.there); c.second == "" && left != 3 || c.second != "" && left != c.left {
+			t.Errorf("started under %q once more: %v are registered", c.second, b.there)
+		}
 	}
 }

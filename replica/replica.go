@@ -50,6 +50,12 @@ type Replica struct {
 	HistoryFile string        // where the node keeps what it applied last; "": nowhere, which only tests may want
 	Clock       Clock         // nil: [System]
 
+	// Witness is something that no two processes have that live at once: a lock that
+	// this one holds, by a name that it has nowhere else. Whoever kept the history
+	// file under the same one is dead, and its registration is removed. "": there is
+	// none, and changes wait for that registration's lease.
+	Witness string
+
 	lease atomic.Pointer[lease] // nil: this node cannot tell
 	alarm atomic.Pointer[error] // set: the database has another history
 	seed  maphash.Seed
@@ -146,6 +152,9 @@ func (r *Replica) Join(ctx context.Context) error {
 			return err
 		}
 		r.known = r.history.state.Position
+		if former := r.former(); former != "" {
+			r.orphans = append(r.orphans, former)
+		}
 	}
 	if err := r.loadPatiently(ctx); err != nil {
 		return err

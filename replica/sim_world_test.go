@@ -156,7 +156,7 @@ func (n *node) start() {
 	p.ctx, p.kill = context.WithCancel(context.Background())
 	p.replica = &replica.Replica{
 		Store: p, Leases: p, Sealer: w.sealer, Node: n.name, Lease: n.lease, StaleOK: n.staleOK,
-		HistoryFile: n.history, Clock: p, Logger: quiet,
+		HistoryFile: n.history, Witness: n.name, Clock: p, Logger: quiet,
 	}
 	p.keyring = &latchkey.Keyring{Store: p, Replica: p.replica, Sealer: w.sealer, Now: p.Wall}
 	loops, stop := context.WithCancel(p.ctx)

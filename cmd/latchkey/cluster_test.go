@@ -27,6 +27,7 @@ func TestCluster(t *testing.T) {
 	server := postgrestest.Start(t)
 	t.Run("two nodes", func(t *testing.T) { twoNodes(t, newCluster(t, server)) })
 	t.Run("rolls at once", func(t *testing.T) { rollsOfOneTeam(t, newCluster(t, server)) })
+	t.Run("killed and started again", func(t *testing.T) { killedAndStarted(t, newCluster(t, server)) })
 	t.Run("what is refused", func(t *testing.T) { refusedNodes(t, newCluster(t, server)) })
 	t.Run("without a server", func(t *testing.T) { commandsAlone(t, newCluster(t, server)) })
 	t.Run("stale on purpose", func(t *testing.T) { staleOnPurpose(t, newCluster(t, server)) })
@@ -109,6 +110,23 @@ func twoNodes(t *testing.T, f *cluster) {
 	waitFor(t, "the killed node to be reaped", func() bool { return len(f.nodes(t, "first")) == 1 })
 	if _, settled, err = f.api("first").RollKey(t.Context(), firstTeam, 0); err != nil || len(settled.Lapsed) > 0 {
 		t.Errorf("a roll says %+v (%v): a node that stopped in good order must not be waited for", settled, err)
+	}
+}
+
+// killedAndStarted holds that nothing waits for what a node was before it was
+// killed, once it is there again. The lease is so long that a wait would show.
+func killedAndStarted(t *testing.T, f *cluster) {
+	lease := latchkey.MaxLease
+	f.start(t, "first", "--lease", lease.String())
+	f.start(t, "second", "--lease", lease.String()).kill()
+	second := f.start(t, "second", "--lease", lease.String())
+	began := time.Now()
+	key, settled, err := f.api("first").RollKey(t.Context(), firstTeam, 0)
+	if took := time.Since(began); err != nil || took > lease/2 || !slices.Equal(settled.Confirmed, []string{"first", "second"}) || len(settled.Lapsed) > 0 {
+		t.Errorf("after a node was killed and started again, a roll says %+v after %v (%v)", settled, took, err)
+	}
+	if got := second.status(t, "Bearer "+key.APIKey); got != http.StatusOK {
+		t.Errorf("after the roll, the second node answers %d to the new key", got)
 	}
 }
 

@@ -113,6 +113,7 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 	n.replica = &replica.Replica{
 		Store: n.store, Sealer: sealer, Node: c.Node, Logger: c.Logger, Clock: clock,
 		Leases: n.leases, Address: c.Address, Version: version(), Lease: c.Lease, StaleOK: c.StaleOK, HistoryFile: historyPath(c.Data),
+		Witness: witness(lock),
 	}
 	n.keyring = &latchkey.Keyring{
 		Store: n.store, Audit: n.store, Replica: n.replica, Sealer: sealer, Prefix: c.KeyPrefix, Leeway: c.Leeway, Now: now,
