@@ -96,24 +96,21 @@ func onDisk(paths ...string) (bytes int64) {
 	return bytes
 }
 
-// dropRounds is how often it is measured again how much room was won: pages that
-// are left half empty give none back. Each time, so many refusals go beyond what
-// seems to be too many, and then twice as many: else the last pages would be won
-// one record at a time.
-const (
-	dropRounds = 10
-	dropBeyond = 8
-)
+// dropBeyond is how many refusals of a day go beyond what seems to be too many, at
+// first.
+const dropBeyond = 8
 
 // dropRefusals removes refusals, the oldest first, while there is more than so
-// many bytes of records, and more than half of them of refusals.
+// many bytes of records, and more than half of them of refusals. It measures again
+// how much room was won, since pages that are left half empty give none back, and
+// goes twice as far beyond each time. If it ended before there was room enough,
+// whole days would go, and with them what was accepted.
 func (s *Store) dropRefusals(ctx context.Context, keep int64) error {
-	for round := range dropRounds {
-		if more, err := s.dropSome(ctx, keep, dropBeyond<<round); err != nil || !more {
+	for beyond := int64(dropBeyond); ; beyond *= 2 {
+		if more, err := s.dropSome(ctx, keep, beyond); err != nil || !more {
 			return err
 		}
 	}
-	return nil
 }
 
 // squeeze gives back what is free of former days, where that is over a quarter:
