@@ -1,6 +1,9 @@
 package sqlite
 
 import (
+	"context"
+	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -205,14 +208,7 @@ func TestAppendManyWithTwins(t *testing.T) {
 	begins := time.Now().UTC().Truncate(24 * time.Hour)
 	for _, n := range []int{1, rowsAtOnce - 1, rowsAtOnce, rowsAtOnce + 1, 3*rowsAtOnce + 5} {
 		s := mustOpen(t, t.TempDir())
-		records := make([]latchkey.Record, n)
-		for i := range records {
-			id := uuid.Must(uuid.NewV7())
-			records[i] = latchkey.Record{
-				RequestID: id.String(), Time: begins.Add(time.Duration(i) * time.Second), TeamID: "team", CredentialID: "key" + strconv.Itoa(i),
-				Outcome: latchkey.OutcomeAccepted, Path: "/" + strconv.Itoa(i), ClientRequestID: "mine", Status: 200 + i,
-			}
-		}
+		records, lastUsed := manyRecords(n, begins)
 		early := []latchkey.Record{records[n/2]}
 		twin := records[n/2]
 		twin.Status, twin.Time, twin.CredentialID, twin.Path = 599, twin.Time.Add(time.Hour), "another", "/another"
@@ -221,30 +217,88 @@ func TestAppendManyWithTwins(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		listed, err := s.Records(t.Context(), latchkey.RecordQuery{Limit: n + 2})
-		if err != nil || len(listed) != n {
-			t.Fatalf("of %d records %d are there: %v", n, len(listed), err)
+		mustHold(t, s, records, lastUsed)
+	}
+}
+
+// TestAppendManyCancelled: a batch that is given up half way leaves nothing, and can
+// be appended again.
+func TestAppendManyCancelled(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	records, lastUsed := manyRecords(10*rowsAtOnce, time.Now().UTC().Truncate(24*time.Hour))
+	for after := range 12 {
+		err := s.AppendRecords(&tired{Context: t.Context(), after: after}, records)
+		if err == nil {
+			break // the whole of it takes so many looks
 		}
-		for _, want := range records {
-			got, err := s.Record(t.Context(), want.RequestID)
-			if err != nil || got.Status != want.Status || got.Path != want.Path || got.CredentialID != want.CredentialID {
-				t.Errorf("of %d records, one is %+v, not %+v: %v", n, got, want, err)
-			}
+		if list, listErr := s.Records(t.Context(), latchkey.RecordQuery{Limit: 1}); !errors.Is(err, context.Canceled) || listErr != nil || len(list) > 0 {
+			t.Fatalf("given up at look %d: %v; %d records are there, %v", after, err, len(list), listErr)
 		}
-		tallies, err := s.Tallies(t.Context(), "team", begins.Add(-time.Hour))
-		if err != nil {
-			t.Fatal(err)
+	}
+	if err := s.AppendRecords(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	mustHold(t, s, records, lastUsed)
+}
+
+// A tired context ends after it was looked at so many times.
+type tired struct {
+	context.Context
+	after, looks int
+}
+
+func (c *tired) Err() error {
+	if c.looks++; c.looks > c.after {
+		return context.Canceled
+	}
+	return nil
+}
+
+// manyRecords returns records of credentials each of which is used twice, the later
+// time first, and when each was used last.
+func manyRecords(n int, begins time.Time) ([]latchkey.Record, map[string]time.Time) {
+	records, last := make([]latchkey.Record, n), make(map[string]time.Time)
+	for i := range records {
+		r := latchkey.Record{
+			RequestID: uuid.Must(uuid.NewV7()).String(), Time: begins.Add(time.Duration(n-i) * time.Second), TeamID: "team",
+			CredentialID: "key" + strconv.Itoa(i/2), Outcome: latchkey.OutcomeAccepted, Path: "/" + strconv.Itoa(i), Status: 200 + i,
 		}
-		var counted int64
-		for _, tally := range tallies {
-			counted += tally.Count
+		if r.Time.After(last[r.CredentialID]) {
+			last[r.CredentialID] = r.Time
 		}
-		if counted != int64(n) {
-			t.Errorf("of %d records %d are counted", n, counted)
+		records[i] = r
+	}
+	return records, last
+}
+
+// mustHold holds that a store has these records of one team, no others, and what
+// they say of their credentials.
+func mustHold(t *testing.T, s *Store, records []latchkey.Record, lastUsed map[string]time.Time) {
+	t.Helper()
+	n := len(records)
+	listed, err := s.Records(t.Context(), latchkey.RecordQuery{Limit: n + 2})
+	if err != nil || len(listed) != n {
+		t.Fatalf("of %d records %d are there: %v", n, len(listed), err)
+	}
+	for _, want := range records {
+		got, err := s.Record(t.Context(), want.RequestID)
+		if err != nil || got.Status != want.Status || got.Path != want.Path || got.CredentialID != want.CredentialID {
+			t.Errorf("of %d records, one is %+v, not %+v: %v", n, got, want, err)
 		}
-		used, err := s.LastUsed(t.Context(), []string{"another"})
-		if err != nil || len(used) != 0 {
-			t.Errorf("a twin counts as a use of its credential: %v, %v", used, err)
-		}
+	}
+	tallies, err := s.Tallies(t.Context(), "team", records[0].Time.Add(-24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var counted int64
+	for _, tally := range tallies {
+		counted += tally.Count
+	}
+	if counted != int64(n) {
+		t.Errorf("of %d records %d are counted", n, counted)
+	}
+	used, err := s.LastUsed(t.Context(), append(slices.Collect(maps.Keys(lastUsed)), "another"))
+	if err != nil || !maps.EqualFunc(used, lastUsed, time.Time.Equal) {
+		t.Errorf("of %d records, credentials were used last at %v, not %v: %v", n, used, lastUsed, err)
 	}
 }
