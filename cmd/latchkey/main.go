@@ -149,29 +149,29 @@ func report(stderr io.Writer, g *globals, err error) int {
 	return code
 }
 
-// withoutValue matches what the parser says of an option that is followed by another,
-// or by nothing.
-var withoutValue = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got "(.*?)" \((short flag|long flag|<EOL>)\)`)
+// withoutValue matches what the parser (kong v1) says of an option that is followed by
+// another, or by nothing.
+var withoutValue = regexp.MustCompile(`^(--[a-z-]+): (?:expected \S+ value but got "(.*)" \((?:short flag|long flag|<EOL>)\)|missing value)`)
 
 // mistyped returns what is wrong with a command line, and which command explains
 // it. One argument too many is not repeated: it may be a credential
 // that somebody took for one.
 func mistyped(e *kong.ParseError) (hint string, err error) {
+	err = e
+	if found := withoutValue.FindStringSubmatch(e.Error()); found != nil {
+		err = fmt.Errorf("%s: its value is missing", found[1])
+		if next := found[2]; strings.HasPrefix(next, "-") {
+			err = fmt.Errorf("%s: its value is missing: %s looks like an option", found[1], next)
+		}
+	}
 	if e.Context == nil || e.Context.Selected() == nil {
-		return "latchkey --help", e
+		return "latchkey --help", err
 	}
 	selected := e.Context.Selected()
 	hint = selected.FullPath() + " --help"
-	if found := withoutValue.FindStringSubmatch(e.Error()); found != nil {
-		flag, dashed, short := found[1], found[2], found[3] == "short flag"
-		if short {
-			return hint, fmt.Errorf("%s: its value is missing; if %s is the value, write %s=%s", flag, dashed, flag, dashed)
-		}
-		return hint, fmt.Errorf("%s: its value is missing", flag)
-	}
 	switch {
 	case !selected.Leaf() || !strings.HasPrefix(e.Error(), "unexpected argument "):
-		return hint, e
+		return hint, err
 	case selected.Name == "import":
 		return hint, errors.New("a credential is read from standard input, never from the command line, where others can see it")
 	}
