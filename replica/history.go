@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -168,25 +169,34 @@ func (r *Replica) remember(p latchkey.Position, acceptances []string) error {
 	return r.history.move(p, append(slices.Clone(known), fresh...))
 }
 
-// former returns the registration of the process that kept the history file before
-// this one, if it is dead for certain; "" if nobody knows.
-func (r *Replica) former() string {
-	if r.Witness == "" || r.Witness != r.history.state.Witness {
-		return ""
+// removeFormer removes the registration of whoever kept the history file before, if
+// that one has ended for certain. It comes before everything is loaded, for which
+// no change need wait; if it fails, it is tried again after the next registration.
+func (r *Replica) removeFormer(ctx context.Context) {
+	kept := r.history.state
+	if r.Witness == "" || kept.Witness != r.Witness || kept.Registration == "" {
+		return
 	}
-	return r.history.state.Registration
+	ctx, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	if err := r.Leases.Deregister(ctx, kept.Registration); err != nil {
+		r.orphans = append(r.orphans, kept.Registration)
+	}
 }
 
-// claim keeps the ID of a registration, before it is added.
-func (r *Replica) claim(id string) error {
+// claim keeps the ID of a registration, before it is added. Nothing but time is lost
+// if it cannot.
+func (r *Replica) claim(id string) {
 	if r.Witness == "" {
-		return nil
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := r.history.state
 	next.Registration, next.Witness = id, r.Witness
-	return r.history.write(next)
+	if err := r.history.write(next); err != nil {
+		r.logger().Warn("this node's registration is not kept on disk: should it be killed, changes wait for its lease once", "error", err)
+	}
 }
 
 // acceptedSince reports whether the database's history was accepted by a person

@@ -100,13 +100,18 @@ func TestJoinIsNotHeldUp(t *testing.T) {
 	}
 }
 
-// A bookkeeper is willing, and notes who was registered and who is not any more.
+// A bookkeeper is willing, unless it is away, and notes who was registered and who
+// is not any more.
 type bookkeeper struct {
 	willing
 	there []string
+	away  bool // for those who register
 }
 
 func (b *bookkeeper) Register(_ context.Context, r latchkey.Registration) error {
+	if b.away {
+		return errBusy
+	}
 	b.there = append(b.there, r.ID)
 	return nil
 }
@@ -148,5 +153,49 @@ func TestFormerSelf(t *testing.T) {
 		if left := len(b.there); c.second == "" && left != 3 || c.second != "" && left != c.left {
 			t.Errorf("started under %q once more: %v are registered", c.second, b.there)
 		}
+	}
+}
+
+// TestFormerSelfIsNotForgotten: a start that comes to nothing in between does not
+// make a node forget what it was.
+func TestFormerSelfIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, file := &bookkeeper{}, filepath.Join(t.TempDir(), "history")
+		for _, away := range []bool{false, true, false} {
+			b.away = away
+			r := &Replica{Store: &busyStore{}, Leases: b, Node: "n", HistoryFile: file, Witness: "w", Logger: slog.New(slog.DiscardHandler)}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			if err := r.Join(ctx); (err != nil) != away {
+				t.Errorf("a start while the database takes no registrations (%v): %v", away, err)
+			}
+			cancel()
+			defer r.history.close()
+		}
+		if len(b.there) != 1 {
+			t.Errorf("after a start that failed, %v are registered", b.there)
+		}
+	})
+}
+
+// TestRegistrationIsNotKept: a node whose disk cannot keep its registration answers
+// all the same.
+func TestRegistrationIsNotKept(t *testing.T) {
+	b := &bookkeeper{}
+	r := &Replica{
+		Store: &busyStore{}, Leases: b, Node: "n", Witness: "w", Logger: slog.New(slog.DiscardHandler),
+		HistoryFile: filepath.Join(t.TempDir(), "history"),
+	}
+	if err := r.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.history.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.leave(r.Status().Registration.ID, false)
+	if r.Status().Remaining > 0 {
+		t.Error("a node without a registration has a lease")
+	}
+	if err := r.renew(t.Context(), time.Second); err != nil || r.Status().Remaining <= 0 || len(b.there) != 2 {
+		t.Errorf("a node that cannot keep its registration on disk: %v, %+v", err, r.Status())
 	}
 }

@@ -249,9 +249,7 @@ func (r *Replica) register(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.claim(registration.ID); err != nil {
-		return err
-	}
+	r.claim(registration.ID)
 	// Should it never be known whether this one was committed, nobody need wait for it.
 	orphans := r.orphans
 	r.orphans = append(r.orphans, registration.ID)

@@ -50,10 +50,10 @@ type Replica struct {
 	HistoryFile string        // where the node keeps what it applied last; "": nowhere, which only tests may want
 	Clock       Clock         // nil: [System]
 
-	// Witness is something that no two processes have that live at once: a lock that
-	// this one holds, by a name that it has nowhere else. Whoever kept the history
-	// file under the same one is dead, and its registration is removed. "": there is
-	// none, and changes wait for that registration's lease.
+	// Witness names a lock that the process holds, and that no two hold at once: the
+	// same name is the same lock. Whoever kept the history file under the same one has
+	// ended, or was closed, and its registration is removed. "": there is none, and
+	// changes wait for that registration's lease.
 	Witness string
 
 	lease atomic.Pointer[lease] // nil: this node cannot tell
@@ -152,9 +152,7 @@ func (r *Replica) Join(ctx context.Context) error {
 			return err
 		}
 		r.known = r.history.state.Position
-		if former := r.former(); former != "" {
-			r.orphans = append(r.orphans, former)
-		}
+		r.removeFormer(ctx)
 	}
 	if err := r.loadPatiently(ctx); err != nil {
 		return err

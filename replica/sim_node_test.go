@@ -23,6 +23,7 @@ type node struct {
 	lease   time.Duration
 	staleOK time.Duration
 	history string // its file
+	witness string // of its processes; "": a killed one leaves its registration to the reapers
 	random  *rand.Rand
 	seed    uint64
 	kinds   map[string]*rand.Rand // see of

@@ -141,6 +141,9 @@ func (w *world) addNode(lease, staleOK time.Duration) *node {
 		bootBase: time.Duration(w.random.Int64N(int64(100 * time.Hour))),
 		delay:    quick, calmSince: w.began,
 	}
+	if n.seed%2 == 0 {
+		n.witness = n.name
+	}
 	w.nodes = append(w.nodes, n)
 	return n
 }
@@ -156,7 +159,7 @@ func (n *node) start() {
 	p.ctx, p.kill = context.WithCancel(context.Background())
 	p.replica = &replica.Replica{
 		Store: p, Leases: p, Sealer: w.sealer, Node: n.name, Lease: n.lease, StaleOK: n.staleOK,
-		HistoryFile: n.history, Witness: n.name, Clock: p, Logger: quiet,
+		HistoryFile: n.history, Witness: n.witness, Clock: p, Logger: quiet,
 	}
 	p.keyring = &latchkey.Keyring{Store: p, Replica: p.replica, Sealer: w.sealer, Now: p.Wall}
 	loops, stop := context.WithCancel(p.ctx)

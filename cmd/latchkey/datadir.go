@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -69,19 +68,4 @@ func lockDir(ctx context.Context, dir string) (*os.File, error) {
 		return nil, fmt.Errorf("another latchkey process uses the data directory %s", dir)
 	}
 	return nil, fmt.Errorf("lock the data directory: %w", err)
-}
-
-// witness names a lock as no other is named while anybody holds it: by the run of
-// the kernel that keeps it, and the file there. It is empty where that cannot be
-// known. A copy of the file, on the same machine or another, has another name.
-func witness(lock *os.File) string {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil || lock == nil {
-		return ""
-	}
-	var stat syscall.Stat_t
-	if err := syscall.Fstat(int(lock.Fd()), &stat); err != nil {
-		return ""
-	}
-	return fmt.Sprintf("%s %d %d", strings.TrimSpace(string(boot)), stat.Dev, stat.Ino)
 }
