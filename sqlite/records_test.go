@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,7 +227,7 @@ func TestAppendManyWithTwins(t *testing.T) {
 func TestAppendManyCancelled(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
 	records, lastUsed := manyRecords(10*rowsAtOnce, time.Now().UTC().Truncate(24*time.Hour))
-	for after := range 12 {
+	for after := range int64(12) {
 		err := s.AppendRecords(&tired{Context: t.Context(), after: after}, records)
 		if err == nil {
 			break // the whole of it takes so many looks
@@ -244,11 +245,12 @@ func TestAppendManyCancelled(t *testing.T) {
 // A tired context ends after it was looked at so many times.
 type tired struct {
 	context.Context
-	after, looks int
+	after int64
+	looks atomic.Int64 // what watches it does so from goroutines of its own
 }
 
 func (c *tired) Err() error {
-	if c.looks++; c.looks > c.after {
+	if c.looks.Add(1) > c.after {
 		return context.Canceled
 	}
 	return nil
