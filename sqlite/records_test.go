@@ -227,11 +227,8 @@ func TestAppendManyWithTwins(t *testing.T) {
 func TestAppendManyCancelled(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
 	records, lastUsed := manyRecords(10*rowsAtOnce, time.Now().UTC().Truncate(24*time.Hour))
-	for after := range int64(12) {
+	for after := range int64(10) {
 		err := s.AppendRecords(&tired{Context: t.Context(), after: after}, records)
-		if err == nil {
-			break // the whole of it takes so many looks
-		}
 		if list, listErr := s.Records(t.Context(), latchkey.RecordQuery{Limit: 1}); !errors.Is(err, context.Canceled) || listErr != nil || len(list) > 0 {
 			t.Fatalf("given up at look %d: %v; %d records are there, %v", after, err, len(list), listErr)
 		}
