@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"encoding/base64"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -10,9 +9,6 @@ import (
 // maxEscapes is how often a text is freed of percent-encoding: what a client has
 // encoded, a proxy may have encoded again.
 const maxEscapes = 3
-
-// tokenShape is three or more parts of base64url with dots between them.
-var tokenShape = regexp.MustCompile(`[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2,}`)
 
 // Redact returns text with "[secret]" in the place of whatever has the form of a
 // credential of ours: API keys whose checksum is right, with their prefix or
@@ -96,14 +92,8 @@ func hexValue(c byte) byte {
 // credentialsIn returns the parts of text that have the form of a credential.
 func credentialsIn(prefix, text string) (found []stretch) {
 	for s := range runs(text, isTokenByte) {
-		run := text[s.from:s.to]
-		if len(run) < leastToken || strings.Count(run, ".") < 2 {
-			continue
-		}
-		for _, at := range tokenShape.FindAllStringIndex(run, -1) {
-			if isToken(run[at[0]:at[1]]) {
-				found = append(found, stretch{s.from + at[0], s.from + at[1]})
-			}
+		if at := tokenIn(text[s.from:s.to]); at >= 0 {
+			found = append(found, stretch{s.from + at, s.to})
 		}
 	}
 	found = append(found, keysIn(prefix, text)...)
@@ -120,13 +110,37 @@ func credentialsIn(prefix, text string) (found []stretch) {
 	return found
 }
 
-// isToken reports whether s, of the shape of a JWT, has a JSON object as its first
-// part, and is not a host or a version.
-func isToken(s string) bool {
-	first, _, _ := strings.Cut(s, ".")
-	header, err := base64.RawURLEncoding.DecodeString(first)
-	// What is glued to a token's front hides its beginning, but not the usual one.
-	return err == nil && strings.HasPrefix(strings.TrimLeft(string(header), " \t\r\n"), "{") || strings.Contains(first, "eyJ")
+// tokenIn returns where in a run of parts with dots between them a JWT begins, or -1.
+// Hosts and versions may stand before it, with a dot like its own: it begins with the
+// first part that is a JSON object, unless nothing comes after that one. Should that be
+// the second part, since the first is glued to something, it is spoilt all the same.
+func tokenIn(run string) int {
+	if len(run) < leastToken || strings.Count(run, ".") < 2 {
+		return -1
+	}
+	for at := 0; ; {
+		part, rest, more := strings.Cut(run[at:], ".")
+		if !more || rest == "" {
+			return -1
+		}
+		if isObject(part) {
+			return at
+		}
+		at += len(part) + 1
+	}
+}
+
+// isObject reports whether a part of a JWT encodes a JSON object that begins with a
+// name ("example" decodes to something with a brace). What is glued to the front of one
+// hides its beginning, but not the usual one.
+func isObject(part string) bool {
+	if strings.Contains(part, "eyJ") {
+		return true
+	}
+	const space = " \t\r\n"
+	text, err := base64.RawURLEncoding.DecodeString(part)
+	inside, found := strings.CutPrefix(strings.TrimLeft(string(text), space), "{")
+	return err == nil && found && strings.HasPrefix(strings.TrimLeft(inside, space), `"`)
 }
 
 // keysIn returns the API keys of ours in a text, whatever they are glued to.

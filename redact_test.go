@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"latchkey/jwt"
 )
 
 // escapeAll percent-encodes each byte.
@@ -43,6 +45,8 @@ func disguises(key, id, secret string) map[string]string {
 		"a signing secret in base64":        b64(pair),
 		"a signing secret in base64url":     b64url([]byte(pair)),
 		"a secret for Basic":                b64(id + ":" + secret),
+		"a token":                           jwt.Sign(id, secret, time.Unix(1713225600, 0)),
+		"a token with spaces":               b64url([]byte(` { "alg": "HS256" }`)) + "." + b64url([]byte(`{ "iss": "`+id+`" }`)) + "." + b64url([]byte(secret)),
 	}
 }
 
@@ -77,7 +81,7 @@ func TestRedactDisguises(t *testing.T) {
 	k := &Keyring{}
 	key, id, secret := newSecrets()
 	for what, c := range disguises(key, id, secret) {
-		for _, around := range []string{"%s", "/v1/%s/x", "/v1/%s", "Basic %s", "agent/1.0 (%s) x.y.z", "name=%s;", "a.b/%s?"} {
+		for _, around := range []string{"%s", "/v1/%s/x", "/v1/%s", "Basic %s", "agent/1.0 (%s) x.y.z", "name=%s;", "a.b/%s?", "/v1.%s", "www.example.com.%s", "/app-1.2.%s.3/"} {
 			text := strings.Replace(around, "%s", c, 1)
 			got := k.Redact(text)
 			if !strings.Contains(got, redacted) || holds(got, key, id, secret) {
@@ -102,6 +106,7 @@ func TestRedactLeaves(t *testing.T) {
 		"/a%20b/%zz/%", "/caf%C3%A9/100%25", "/v1/" + strings.Repeat("a", 31) + "/" + strings.Repeat("b", 33),
 		"/files/" + b64(strings.Repeat("nothing secret ", 20)), "/cursor/" + b64(`{"after":"019a0000-0000-7000-8000-000000000000","limit":100}`),
 		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+		"/v1.2.3/files/archive.tar.gz", "a-service-of-ours.internal.example.com", "example.internal.net:8080",
 		strings.Repeat("x", 38), "lk_" + strings.Repeat("x", 38), strings.Repeat("lk_", 1000), "",
 	} {
 		if got := k.Redact(text); got != text {
@@ -136,10 +141,10 @@ func TestRedactCost(t *testing.T) {
 func FuzzRedact(f *testing.F) {
 	seeds := []struct{ before, after string }{
 		{"", ""}, {"/", "/x"}, {"lk_", "lk_"}, {"%", "%"}, {"%2", "5F"}, {"abc", "abc"}, {"Basic ", "=="}, {"-", "_"},
-		{"a.b.", ".c"}, {"é", "\xff"}, {"%25", "%2525"}, {"eyJ.", ".x"},
+		{"a.b.", ".c"}, {"v1.", ""}, {"é", "\xff"}, {"%25", "%2525"}, {"eyJ.", ".x"},
 	}
-	if len(seeds) != 12 {
-		f.Fatalf("%d seeds, must be 12", len(seeds))
+	if len(seeds) != 13 {
+		f.Fatalf("%d seeds, must be 13", len(seeds))
 	}
 	for _, s := range seeds {
 		f.Add(s.before, s.after)
