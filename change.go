@@ -247,24 +247,34 @@ func replaced(current *Credential, overlap time.Duration) string {
 
 // RetireKey ends a team's old API key before its overlap is over. It is
 // [ErrConflict] if there is none.
-func (k *Keyring) RetireKey(ctx context.Context, team string, by Actor) (KeyView, Settlement, error) {
+func (k *Keyring) RetireKey(ctx context.Context, team string, by Actor) (Team, Settlement, error) {
+	return k.retireKey(ctx, team, "", by)
+}
+
+// RetireKeyFrom is [Keyring.RetireKey] for an old key that was looked at before: if
+// the team's old key is not the one with the ID given any more, nothing is changed
+// and the error is [ErrConflict].
+func (k *Keyring) RetireKeyFrom(ctx context.Context, team, keyID string, by Actor) (Team, Settlement, error) {
+	if keyID == "" {
+		return Team{}, Settlement{}, &InvalidError{Field: "key ID", Problem: "is empty"}
+	}
+	return k.retireKey(ctx, team, keyID, by)
+}
+
+func (k *Keyring) retireKey(ctx context.Context, team, expected string, by Actor) (Team, Settlement, error) {
 	h, s, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
 		old := h.OldAPIKey()
-		if old == nil {
+		switch {
+		case old == nil:
 			return conflict("team %q has no old key in an overlap", h.Team.Name)
+		case expected != "" && old.ID != expected:
+			return conflict("the old API key of team %q has ended, and another is in an overlap", h.Team.Name)
 		}
 		old.End(now, by.Name, EndedByRetire)
 		h.note(now, by, ActionKeyRetire, old.ID, "")
 		return nil
 	})
-	if err != nil {
-		return KeyView{}, s, err
-	}
-	value, err := k.Sealer.Open(h.APIKey())
-	if err != nil {
-		return KeyView{}, s, err
-	}
-	return k.viewSettled(ctx, &h, value), s, nil
+	return h.Team, s, err
 }
 
 // EndOverlaps ends the old keys whose overlap is over by the store's clock. It

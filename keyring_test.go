@@ -143,6 +143,10 @@ func TestOverlap(t *testing.T) {
 	d := view.APIKey.Reveal()
 	r.want(t, "a roll ends an earlier overlap at once", b, latchkey.ReasonKeyRolled)
 	r.want(t, "and begins its own", c, latchkey.ReasonOK)
+	if _, _, err := r.RetireKeyFrom(ctx, "first", view.KeyID, tester); !errors.Is(err, latchkey.ErrConflict) {
+		t.Errorf("retire of a key that is not the old one: %v, must be ErrConflict", err)
+	}
+	r.want(t, "it ends no other", c, latchkey.ReasonOK)
 	_, _, err = r.RetireKey(ctx, "first", tester)
 	must(t, err)
 	r.want(t, "retire ends the overlap early", c, latchkey.ReasonKeyRolled)

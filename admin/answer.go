@@ -57,6 +57,12 @@ type RolledKey struct {
 	Settlement
 }
 
+// A RetiredKey is the answer to the end of an old API key.
+type RetiredKey struct {
+	Team Team `json:"team"`
+	Settlement
+}
+
 // A RevokedSecret is the answer to the revocation of an API secret.
 type RevokedSecret struct {
 	Team      Team      `json:"team"`

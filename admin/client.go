@@ -111,8 +111,8 @@ func (c *Client) RollKey(ctx context.Context, team string, overlap time.Duration
 }
 
 // RetireKey ends a team's old API key before its overlap is over.
-func (c *Client) RetireKey(ctx context.Context, team string) (RolledKey, Settlement, error) {
-	return alter[RolledKey](ctx, c, "/key/retire", ofTeam{team})
+func (c *Client) RetireKey(ctx context.Context, team string) (RetiredKey, Settlement, error) {
+	return alter[RetiredKey](ctx, c, "/key/retire", ofTeam{team})
 }
 
 // ImportKey makes value a team's current API key.

@@ -119,9 +119,9 @@ func (a *API) rollKey(ctx context.Context, by latchkey.Actor, q rolling) (Rolled
 	return rolledKeyOf(v, s), s, err
 }
 
-func (a *API) retireKey(ctx context.Context, by latchkey.Actor, q ofTeam) (RolledKey, latchkey.Settlement, error) {
-	v, s, err := a.Keyring.RetireKey(ctx, q.Team, by)
-	return rolledKeyOf(v, s), s, err
+func (a *API) retireKey(ctx context.Context, by latchkey.Actor, q ofTeam) (RetiredKey, latchkey.Settlement, error) {
+	t, s, err := a.Keyring.RetireKey(ctx, q.Team, by)
+	return RetiredKey{Team: teamOf(t), Settlement: settlementOf(s)}, s, err
 }
 
 func (a *API) importKey(ctx context.Context, by latchkey.Actor, q keyImport) (RolledKey, latchkey.Settlement, error) {

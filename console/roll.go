@@ -223,11 +223,7 @@ func (v *visit) retireForm() (answer, error) {
 
 // retire ends the old key that the form was about.
 func (v *visit) retire() (answer, error) {
-	old := v.holding.OldAPIKey()
-	if old == nil || old.ID != v.field("id") {
-		return v.changed("That old key has ended already.")
-	}
-	_, s, err := v.Keyring.RetireKey(v.ctx(), v.holding.Team.ID, v.actor())
+	_, s, err := v.Keyring.RetireKeyFrom(v.ctx(), v.holding.Team.ID, v.field("id"), v.actor())
 	if errors.Is(err, latchkey.ErrConflict) {
 		return v.changed("That old key has ended already.")
 	}

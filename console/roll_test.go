@@ -71,6 +71,31 @@ func TestDoubleClick(t *testing.T) {
 	}
 }
 
+// TestTwoAdminsRetire: a form ends the old key that it was about, and no other that
+// is in an overlap by then.
+func TestTwoAdminsRetire(t *testing.T) {
+	h := newHouse(t)
+	a := h.admin()
+	team := h.made.Team.ID
+	roll := func() latchkey.KeyView {
+		view, _, err := h.keyring.RollKey(t.Context(), team, time.Hour, latchkey.System)
+		check(t, err)
+		return view
+	}
+	first := h.key().ID
+	second := roll() // first is in an overlap: the form is about it
+	roll()           // and now second is
+	if w := a.post("/settings/integrations/retire", "id", first); w.Code != http.StatusConflict {
+		t.Errorf("the form about a key that has ended: %d", w.Code)
+	}
+	if w := h.call("Bearer "+second.APIKey.Reveal(), "/v1/contacts", "", "127.0.0.1:1"); w.Code != http.StatusOK {
+		t.Errorf("the key that another admin left alive gets %d", w.Code)
+	}
+	if w := a.post("/settings/integrations/retire", "id", second.KeyID); w.Code != http.StatusOK {
+		t.Errorf("the form about the old key: %d, %s", w.Code, text(w))
+	}
+}
+
 // TestTwoAdminsRoll: of two forms about the same key, one rolls, and the other is told.
 func TestTwoAdminsRoll(t *testing.T) {
 	h := newHouse(t)

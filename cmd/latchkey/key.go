@@ -98,15 +98,16 @@ type keyRetire struct{ teamArg }
 // Run ends an overlap.
 func (c *keyRetire) Run(s *session) error {
 	return s.call(func(ctx context.Context, api *admin.Client) error {
-		key, settlement, err := api.RetireKey(ctx, c.Team)
+		retired, settlement, err := api.RetireKey(ctx, c.Team)
 		if err != nil {
 			return c.hint(err)
 		}
-		if err := s.showKey(key, key.APIKey); err != nil {
-			return withKeyHint(err, key.Team)
+		err = s.show(retired, func(w io.Writer) {
+			fmt.Fprintf(w, "The old API key of team %s is refused.\n", plain(retired.Team.Name))
+		})
+		if err != nil {
+			return err
 		}
-		s.remark("The API key of team %s since %s. The old one is refused.", plain(key.Team.Name), at(key.RolledAt))
-		s.superseded(key)
 		return s.settled(settlement)
 	})
 }
