@@ -62,10 +62,13 @@ func (v *visit) login() (answer, error) {
 		v.user = latchkey.User{}
 		return v.loginPage(http.StatusForbidden, v.field("next"), "The e-mail address or the password is not right."), nil
 	}
-	if err := v.begin(user); err != nil {
+	// First the audit: no session is without its event.
+	v.user = user
+	if err := v.note(latchkey.ActionLogin, user.TeamID, user.ID, ""); err != nil {
+		v.user = latchkey.User{}
 		return answer{}, err
 	}
-	if err := v.note(latchkey.ActionLogin, user.TeamID, user.ID, ""); err != nil {
+	if err := v.begin(user); err != nil {
 		return answer{}, err
 	}
 	return answer{location: v.ownPage(v.field("next"))}, nil

@@ -335,3 +335,25 @@ func TestSetupSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("the first team was not renamed: %v", err)
 	}
 }
+
+// A deafAudit takes no events.
+type deafAudit struct{ latchkey.AuditStore }
+
+func (deafAudit) AppendEvents(context.Context, ...latchkey.Event) error {
+	return errors.New("the disk is full")
+}
+
+// TestNoLoginWithoutEvent: whoever cannot be written into the audit does not get in.
+func TestNoLoginWithoutEvent(t *testing.T) {
+	h := newHouse(t)
+	h.admin()
+	b := h.agent()
+	h.keyring.Audit = deafAudit{h.store}
+	if w := b.post("/login", "email", "ada@example.com", "password", password); w.Code != http.StatusInternalServerError || strings.Contains(text(w), "ada@") {
+		t.Errorf("a login that is not in the audit: %d", w.Code)
+	}
+	h.keyring.Audit = h.store
+	if w := b.get("/settings/integrations"); w.Code != http.StatusSeeOther {
+		t.Errorf("after it, the page gives %d: the visitor must have no session", w.Code)
+	}
+}
