@@ -25,6 +25,7 @@ const slotSize = 16 << 10
 // state only, and a full disk none.
 type history struct {
 	file  *os.File // nil: nothing is kept
+	sync  func(*os.File) error
 	state historyState
 }
 
@@ -39,6 +40,9 @@ type historyState struct {
 
 // open reads the file, after making it if need be.
 func (h *history) open(path string) error {
+	if h.sync == nil {
+		h.sync = syncData
+	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return h.read(path)
 	}
@@ -107,7 +111,7 @@ func (h *history) write(next historyState) error {
 			return err
 		}
 		if _, err = h.file.WriteAt(slot, int64(next.Sequence%2)*slotSize); err == nil {
-			err = syncData(h.file)
+			err = h.sync(h.file)
 		}
 		if err != nil {
 			return fmt.Errorf("keep what was applied: %w", err)
@@ -159,14 +163,21 @@ func syncDir(path string) error {
 }
 
 // remember keeps a position, before the lease or an acknowledgement speaks of
-// it. r.mu is held.
+// it. r.applying is held.
 func (r *Replica) remember(p latchkey.Position, acceptances []string) error {
 	known := r.history.state.Acceptances
 	fresh := slices.DeleteFunc(slices.Clone(acceptances), func(id string) bool { return slices.Contains(known, id) })
 	if len(fresh) == 0 && p == r.history.state.Position {
 		return nil
 	}
-	return r.history.move(p, append(slices.Clone(known), fresh...))
+	known = append(slices.Clone(known), fresh...)
+	if err := r.history.move(p, known); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.accepted = known
+	return nil
 }
 
 // removeFormer removes the registration of whoever kept the history file before, if
@@ -190,8 +201,8 @@ func (r *Replica) claim(id string) {
 	if r.Witness == "" {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.applying.Lock()
+	defer r.applying.Unlock()
 	next := r.history.state
 	next.Registration, next.Witness = id, r.Witness
 	if err := r.history.write(next); err != nil {
@@ -202,5 +213,5 @@ func (r *Replica) claim(id string) {
 // acceptedSince reports whether the database's history was accepted by a person
 // in a way that this node does not know of. r.mu is held.
 func (r *Replica) acceptedSince(acceptances []string) bool {
-	return slices.ContainsFunc(acceptances, func(id string) bool { return !slices.Contains(r.history.state.Acceptances, id) })
+	return slices.ContainsFunc(acceptances, func(id string) bool { return !slices.Contains(r.accepted, id) })
 }

@@ -3,9 +3,13 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,5 +201,83 @@ func TestRegistrationIsNotKept(t *testing.T) {
 	}
 	if err := r.renew(t.Context(), time.Second); err != nil || r.Status().Remaining <= 0 || len(b.there) != 2 {
 		t.Errorf("a node that cannot keep its registration on disk: %v, %+v", err, r.Status())
+	}
+}
+
+// A mover is willing, and has moved on by one revision at each renewal.
+type mover struct {
+	willing
+	lease time.Duration
+	at    atomic.Int64
+}
+
+func (m *mover) position(revision latchkey.Revision) latchkey.Position {
+	return latchkey.Position{Revision: revision, ChangeID: fmt.Sprint("change ", revision)}
+}
+
+func (m *mover) Renew(context.Context, latchkey.Renewal) (latchkey.Renewed, error) {
+	p := m.position(latchkey.Revision(m.at.Add(1)))
+	return latchkey.Renewed{Changes: latchkey.Changes{After: p.Revision - 1, Revision: p.Revision, ChangeID: p.ChangeID}}, nil
+}
+
+func (m *mover) Acknowledge(context.Context, string, latchkey.Position) error { return nil }
+
+func (m *mover) Reap(context.Context, string, string) error { return latchkey.ErrConflict }
+
+func (m *mover) Deregister(context.Context, string) error { return nil }
+
+func (m *mover) Listen(ctx context.Context, _ func(latchkey.Revision)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (m *mover) Registrations(context.Context, ...latchkey.Position) ([]latchkey.Registration, error) {
+	return []latchkey.Registration{{ID: "this node's", Node: "n", Lease: m.lease}}, nil
+}
+
+// TestHungDisk: while the disk hangs that the node keeps its position on, the lease
+// ends, and nobody waits for the disk: neither who asks how the node stands, nor a
+// change that is made here. When the disk answers again, so does the node.
+func TestHungDisk(t *testing.T) {
+	const lease = 200 * time.Millisecond // real time: a lock that is waited for stops the time of synctest
+	store := &mover{lease: lease}
+	r := &Replica{Store: &busyStore{}, Leases: store, Node: "n", Lease: lease,
+		HistoryFile: filepath.Join(t.TempDir(), "history"), Logger: slog.New(slog.DiscardHandler)}
+	healed := make(chan struct{})
+	var hangs atomic.Bool
+	r.history.sync = func(*os.File) error {
+		if hangs.Load() {
+			<-healed
+		}
+		return nil
+	}
+	if err := r.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	hangs.Store(true)
+	time.Sleep(2 * lease)
+	if s := r.Status(); s.Remaining != 0 {
+		t.Errorf("what the disk did not take is applied: %v of the lease remain", s.Remaining)
+	}
+	began := time.Now()
+	s, err := r.Settle(ctx, latchkey.Change{Revision: 1000, ID: "change 1000"})
+	if err != nil || time.Since(began) > bound(lease)+5*time.Second || !slices.Equal(s.Lapsed, []string{"n"}) {
+		t.Errorf("a change that is made here: %+v, %v after %v", s, err, time.Since(began))
+	}
+	hangs.Store(false)
+	close(healed)
+	for until := time.Now().Add(10 * time.Second); r.Status().Remaining <= 0 && time.Now().Before(until); {
+		time.Sleep(lease / 10)
+	}
+	if s := r.Status(); s.Remaining <= 0 || s.Revision < 2 {
+		t.Errorf("the disk answers again, and the node does not: %+v", s)
+	}
+	stop()
+	running.Wait()
+	if err := r.Close(); err != nil {
+		t.Error(err)
 	}
 }

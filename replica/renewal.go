@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey"
@@ -21,6 +22,9 @@ const (
 	leastPatience = 150 * time.Millisecond
 	// maxFlight is how many renewals may be under way at once.
 	maxFlight = 8
+	// maxOrphans is how many registrations are removed again of which it was never
+	// known whether they were committed. The lease of an earlier one is over.
+	maxOrphans = 16
 	// retry is how long the node waits after a failure before it tries again.
 	retry = 100 * time.Millisecond
 	// The reading of everything is given so long at first, and at last.
@@ -159,27 +163,36 @@ func position(c latchkey.Changes) latchkey.Position {
 // take applies what a renewal brought, and gives the lease. It reports whether
 // there was something to apply.
 func (r *Replica) take(ask latchkey.Renewal, answer latchkey.Renewed, from instant) (moved bool, err error) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	before, next := ask.Applied, position(answer.Changes)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.closed:
-		return false, errors.New("this node has stopped")
-	case r.registration.ID != ask.ID:
-		return false, latchkey.ErrNotRegistered // another renewal has found out
-	case r.position != ask.Applied && r.position != position(answer.Changes):
-		// What it brings goes with what memory was then, and not with what it is now.
-		return false, errors.New("another renewal was faster")
+	if r.position == next {
+		before = next // another renewal has brought the same
 	}
-	if !r.unread() {
+	err = r.follows(ask, before)
+	r.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	unread := r.unread()
+	if !unread {
 		// First the file: what it could not keep must not be in memory either.
-		if err := r.remember(position(answer.Changes), answer.Acceptances); err != nil {
+		if err := r.remember(next, answer.Acceptances); err != nil {
 			return false, err
 		}
-		moved = position(answer.Changes) != r.position
+		moved = next != before
 		if moved || answer.Changes.After != ask.Applied.Revision {
 			r.apply(answer.Changes)
 		}
-		r.position = position(answer.Changes)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !unread && r.position == before {
+		r.position, before = next, next // memory has it, whatever else is wrong by now
+	}
+	if err := r.follows(ask, before); err != nil {
+		return false, err
 	}
 	if old := r.lease.Load(); old != nil && old.from.boot > from.boot {
 		from = old.from // a renewal that was sent later was faster
@@ -188,6 +201,20 @@ func (r *Replica) take(ask latchkey.Renewal, answer latchkey.Renewed, from insta
 	r.known, r.loaded = latchkey.Position{}, latchkey.Position{}
 	r.alarm.Store(nil)
 	return moved, nil
+}
+
+// follows returns an error if what a renewal brought cannot be applied: it goes with
+// the registration that it was made for, and with the memory that is held. r.mu is held.
+func (r *Replica) follows(ask latchkey.Renewal, held latchkey.Position) error {
+	switch {
+	case r.closed:
+		return errors.New("this node has stopped")
+	case r.registration.ID != ask.ID:
+		return latchkey.ErrNotRegistered // another renewal has found out
+	case r.position != held:
+		return errors.New("another renewal was faster")
+	}
+	return nil
 }
 
 // member returns what a renewal says of this node, after loading everything and
@@ -252,7 +279,8 @@ func (r *Replica) register(ctx context.Context) error {
 	r.claim(registration.ID)
 	// Should it never be known whether this one was committed, nobody need wait for it.
 	orphans := r.orphans
-	r.orphans = append(r.orphans, registration.ID)
+	r.orphans = append(slices.Clone(orphans), registration.ID)
+	r.orphans = r.orphans[max(0, len(r.orphans)-maxOrphans):]
 	err := r.Leases.Register(ctx, registration)
 	if leftOut("incarnation") && errors.Is(err, latchkey.ErrConflict) {
 		_ = r.Leases.Deregister(ctx, registration.ID)
@@ -261,22 +289,27 @@ func (r *Replica) register(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("register this node: %w", err)
 	}
+	if leftOut("regfirst") {
+		r.applying.Lock()
+		r.apply(early)
+		r.applying.Unlock()
+	}
+	r.mu.Lock()
+	r.registration = registration
+	if leftOut("regfirst") {
+		r.position = position(early)
+		r.lease.Store(&lease{revision: early.Revision, from: from, length: r.length()})
+	}
+	r.mu.Unlock()
 	r.orphans = nil
-	for _, id := range orphans {
+	for i, id := range orphans {
 		if id == registration.ID {
 			continue
 		}
 		if err := r.Leases.Deregister(ctx, id); err != nil {
-			r.orphans = append(r.orphans, id)
+			r.orphans = orphans[i:]
+			break
 		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.registration = registration
-	if leftOut("regfirst") {
-		r.apply(early)
-		r.position = position(early)
-		r.lease.Store(&lease{revision: early.Revision, from: from, length: r.length()})
 	}
 	return nil
 }
@@ -300,27 +333,30 @@ func (r *Replica) leave(id string, everything bool) {
 // otherHistory drops the lease: the database does not have what this node has
 // applied. If that was accepted by a person since, everything is loaded again.
 func (r *Replica) otherHistory(ctx context.Context, id string, other *latchkey.AnotherHistoryError) error {
-	if leftOut("nohistory") {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.position, r.known = other.Current, latchkey.Position{}
-		return other
-	}
 	r.mu.Lock()
-	if other.Missing == r.loaded {
+	switch {
+	case r.registration.ID != id:
+		// An answer that was overtaken: what it says is of a registration that is gone.
+		r.mu.Unlock()
+		return other
+	case leftOut("nohistory"):
+		r.position, r.known = other.Current, latchkey.Position{}
+		r.mu.Unlock()
+		return other
+	case other.Missing == r.loaded:
 		// It was read from a primary that has lost it since, and nothing was answered by it.
 		r.position, r.loaded = latchkey.Position{}, latchkey.Position{}
 		r.mu.Unlock()
 		return other
 	}
 	accepted := r.acceptedSince(other.Acceptances)
-	if r.registration.ID == id {
-		r.lease.Store(nil)
-	}
-	r.mu.Unlock()
+	r.lease.Store(nil)
 	if !accepted {
 		alarm := error(other)
 		r.alarm.Store(&alarm)
+	}
+	r.mu.Unlock()
+	if !accepted {
 		return other
 	}
 	r.logger().Warn("another history of the database was accepted: everything is loaded again", "missing_revision", other.Missing.Revision,

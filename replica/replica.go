@@ -70,18 +70,23 @@ type Replica struct {
 
 	joining  sync.Mutex    // one at a time loads everything and registers this node
 	loadTime time.Duration // what the last load was given, if it took too long; of joining
-	orphans  []string      // registrations that may have been committed; of joining
+	orphans  []string      // the last registrations that may have been committed; of joining
 	failing  bool          // renewals fail, and the log says so; of the loop that renews
 
 	namesake bool // another node has this one's name, and the log says so; of the loop that reaps
 
-	mu           sync.Mutex // one at a time brings memory up to date
+	// One at a time brings memory up to date, and keeps on disk what it holds. It may
+	// take as long as the disk hangs; whoever has both locks took this one first.
+	applying sync.Mutex
+	history  history // of applying
+
+	mu           sync.Mutex // of what follows; nobody waits for anything while holding it
 	closed       bool
 	registration latchkey.Registration // without an ID: none
 	position     latchkey.Position     // what memory holds
 	known        latchkey.Position     // what this node held before it was started; until the first lease
 	loaded       latchkey.Position     // what was read beside any renewal: the database may never have promised it
-	history      history
+	accepted     []string              // the acceptances of histories that were known when it was applied
 }
 
 // A Status is how a node stands.
@@ -151,7 +156,7 @@ func (r *Replica) Join(ctx context.Context) error {
 		if err := r.history.open(r.HistoryFile); err != nil {
 			return err
 		}
-		r.known = r.history.state.Position
+		r.known, r.accepted = r.history.state.Position, r.history.state.Acceptances
 		r.removeFormer(ctx)
 	}
 	if err := r.loadPatiently(ctx); err != nil {
@@ -210,9 +215,11 @@ func (r *Replica) load(ctx context.Context) error {
 		return fmt.Errorf("load the credentials: %w", err)
 	}
 	r.loadTime = 0
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	r.apply(everything)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.apply(everything)
 	r.position = position(everything)
 	r.loaded = r.position
 	return nil
@@ -254,6 +261,8 @@ func (r *Replica) Close() error {
 			r.logger().Warn("this node's registration was not removed: changes wait for its lease once", "error", err)
 		}
 	}
+	r.applying.Lock()
+	defer r.applying.Unlock()
 	return r.history.close()
 }
 
@@ -277,7 +286,7 @@ func (r *Replica) Status() Status {
 	return s
 }
 
-// apply puts changes into memory. r.mu is held.
+// apply puts changes into memory. r.applying is held.
 func (r *Replica) apply(changes latchkey.Changes) {
 	teams := make(map[string]*latchkey.Team, len(changes.Teams))
 	for i := range changes.Teams {
