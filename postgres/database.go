@@ -128,6 +128,9 @@ func refused(err error) bool {
 
 // fault says what was being done. A conflict is no fault.
 func fault(doing string, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: the database does not answer in time: %w", doing, err)
+	}
 	if errors.Is(err, latchkey.ErrConflict) {
 		return err
 	}

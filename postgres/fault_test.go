@@ -68,6 +68,36 @@ func TestLostAnswer(t *testing.T) {
 	mustRoll(t, far, id)
 }
 
+// TestSilentDatabase: while the database does not answer, whoever asks is told within
+// the store's patience, and a change that was not sent has failed for certain.
+func TestSilentDatabase(t *testing.T) {
+	t.Parallel()
+	s := server.Server(t)
+	name := s.NewDatabase(t)
+	id := mustChanges(t, mustOpen(t, Config{URL: s.URL(name)})).Teams[0].ID
+	way := newRelay(t, s.Address())
+	far := mustOpen(t, Config{URL: strings.Replace(s.TCP(name), s.Address(), way.address, 1)})
+	mustRoll(t, far, id)
+	way.lose(true, true)
+	for what, ask := range map[string]func() error{
+		"a roll": func() error { _, _, err := far.UpdateTeam(t.Context(), id, roll); return err },
+		"a new team": func() error {
+			_, _, err := far.CreateTeam(t.Context(), func(time.Time) (latchkey.Holding, error) { return latchkey.Holding{}, errors.New("asked") })
+			return err
+		},
+		"a team": func() error { _, err := far.Holding(t.Context(), id); return err },
+	} {
+		began := time.Now()
+		err := ask()
+		if err == nil || errors.Is(err, latchkey.ErrOutcomeUnknown) || !strings.Contains(err.Error(), "the database does not answer in time") {
+			t.Errorf("%s, of a database that does not answer: %v", what, err)
+		}
+		if took := time.Since(began); took > 2*far.patience()+time.Second {
+			t.Errorf("%s, of a database that does not answer: told after %v", what, took)
+		}
+	}
+}
+
 // TestProofIsWhereItWasFound: a change that one server has is not proved to be
 // committed by another server.
 func TestProofIsWhereItWasFound(t *testing.T) {

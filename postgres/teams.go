@@ -52,6 +52,8 @@ func chosen(team string) []any { return []any{text(team), latchkey.Team{Name: te
 // Holding returns a team that is not deleted, with its live credentials, by its
 // ID or its name.
 func (s *Store) Holding(ctx context.Context, team string) (latchkey.Holding, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.patience())
+	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return latchkey.Holding{}, fault("read team", err)
@@ -90,14 +92,10 @@ func (s *Store) CreateTeam(ctx context.Context, build func(now time.Time) (latch
 	none := func(err error) (latchkey.Holding, latchkey.Change, error) {
 		return latchkey.Holding{}, latchkey.Change{}, err
 	}
-	var us int64
-	err := reread(ctx, func() error {
-		return s.writer.QueryRow(ctx, `SELECT coalesce($1, latchkey_now())`, s.now()).Scan(&us)
-	})
+	now, err := s.readClock(ctx)
 	if err != nil {
 		return none(fault("read the clock", err))
 	}
-	now := fromMicros(us)
 	h, err := build(now)
 	if err != nil {
 		return none(err)
@@ -110,6 +108,17 @@ func (s *Store) CreateTeam(ctx context.Context, build func(now time.Time) (latch
 		return none(fault("create team", err))
 	}
 	return stamp(after, c.revision), c.made(now), nil
+}
+
+// readClock reads the clock that changes go by.
+func (s *Store) readClock(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.patience())
+	defer cancel()
+	var us int64
+	err := reread(ctx, func() error {
+		return s.writer.QueryRow(ctx, `SELECT coalesce($1, latchkey_now())`, s.now()).Scan(&us)
+	})
+	return fromMicros(us), err
 }
 
 // UpdateTeam changes one team and its credentials. Nothing is locked while edit
@@ -154,6 +163,8 @@ func (s *Store) UpdateTeam(ctx context.Context, team string, edit func(now time.
 
 // loadHolding is what an edit sees, and the time of the store's clock.
 func (s *Store) loadHolding(ctx context.Context, team string) (h latchkey.Holding, now time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.patience())
+	defer cancel()
 	err = reread(ctx, func() (err error) {
 		for err = errRenamed; errors.Is(err, errRenamed); {
 			h, now, err = s.loadOnce(ctx, team)
