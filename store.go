@@ -46,10 +46,12 @@ type CredentialStore interface {
 	// overlap is over by the store's clock.
 	DueOverlaps(ctx context.Context) ([]string, error)
 
-	// PurgeTombstones forgets the teams and credentials that ended before a
-	// time, and moves the purge horizon to the highest revision among them.
-	// With a team go the contacts that it held. It returns how many credentials it forgot.
-	PurgeTombstones(ctx context.Context, before time.Time) (int, error)
+	// PurgeTombstones forgets the teams and credentials that ended longer ago
+	// than age, to the microsecond and by the store's clock, and moves the
+	// purge horizon to the highest revision among them. With a team go the
+	// contacts that it held. It returns how many credentials it forgot; none
+	// while the store is in doubt about its clock.
+	PurgeTombstones(ctx context.Context, age time.Duration) (int, error)
 
 	// Probe returns the value that was sealed when the store was created; see
 	// [Sealer.CheckProbe].

@@ -150,9 +150,9 @@ func (m *memory) AppendEvents(_ context.Context, events ...latchkey.Event) error
 func (m *memory) Events(context.Context, string, string, int) ([]latchkey.Event, error) {
 	return m.events, nil
 }
-func (m *memory) DueOverlaps(context.Context) ([]string, error)           { return nil, nil }
-func (m *memory) PurgeTombstones(context.Context, time.Time) (int, error) { return 0, nil }
-func (m *memory) Probe(context.Context) ([]byte, error)                   { return nil, nil }
+func (m *memory) DueOverlaps(context.Context) ([]string, error)               { return nil, nil }
+func (m *memory) PurgeTombstones(context.Context, time.Duration) (int, error) { return 0, nil }
+func (m *memory) Probe(context.Context) ([]byte, error)                       { return nil, nil }
 func (m *memory) LastUsed(context.Context, []string) (map[string]time.Time, error) {
 	return m.used, nil
 }

@@ -173,28 +173,30 @@ func cloneHolding(h latchkey.Holding) latchkey.Holding {
 // changesKept is for how long the positions of the past are kept, at least.
 const changesKept = 90 * 24 * time.Hour
 
-// PurgeTombstones forgets the teams and credentials that ended before a time,
-// and with a team what else it held. It locks the counter's row last, and sends
+// PurgeTombstones forgets the teams and credentials that ended longer ago than
+// age, and with a team what else it held. It locks the counter's row last, and sends
 // its COMMIT with it: changes go on meanwhile.
-func (s *Store) PurgeTombstones(ctx context.Context, before time.Time) (int, error) {
+func (s *Store) PurgeTombstones(ctx context.Context, age time.Duration) (int, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return 0, fault("purge", err)
 	}
 	defer conn.Release()
-	end := latchkey.CeilMicros(before)
 	b := new(pgx.Batch)
 	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 	b.Queue(`SELECT set_config('statement_timeout', $1, true)`, strconv.FormatInt(bulkTime.Milliseconds(), 10))
 	b.Queue(`
-		WITH gone AS (DELETE FROM credentials WHERE ended IS NOT NULL AND ended < $1 RETURNING revision)
-		SELECT count(*), set_config('latchkey.horizon', coalesce(max(revision), 0)::text, true) FROM gone`, end)
+		WITH gone AS (
+			DELETE FROM credentials WHERE ended IS NOT NULL AND ended < (SELECT coalesce($1, latchkey_now()) - $2)
+			RETURNING revision)
+		SELECT count(*), set_config('latchkey.horizon', coalesce(max(revision), 0)::text, true) FROM gone`, s.now(), age.Microseconds())
 	b.Queue(`
 		WITH gone AS (
-			DELETE FROM teams WHERE deleted < $1 AND NOT EXISTS (SELECT FROM credentials WHERE team_id = teams.id)
+			DELETE FROM teams WHERE deleted < (SELECT coalesce($1, latchkey_now()) - $2)
+				AND NOT EXISTS (SELECT FROM credentials WHERE team_id = teams.id)
 			RETURNING id, revision),
 		others AS (DELETE FROM contacts WHERE team_id IN (SELECT id FROM gone))
-		SELECT set_config('latchkey.horizon', greatest(current_setting('latchkey.horizon')::bigint, max(revision))::text, true) FROM gone`, end)
+		SELECT set_config('latchkey.horizon', greatest(current_setting('latchkey.horizon')::bigint, max(revision))::text, true) FROM gone`, s.now(), age.Microseconds())
 	b.Queue(`DELETE FROM changes WHERE at < latchkey_now() - $1 AND revision < (SELECT purge_horizon FROM meta)`, changesKept.Microseconds())
 	b.Queue(`
 		UPDATE meta SET purge_horizon = current_setting('latchkey.horizon')::bigint

@@ -410,7 +410,7 @@ func (p *process) DueOverlaps(ctx context.Context) ([]string, error) {
 }
 
 // PurgeTombstones implements [latchkey.CredentialStore]; nothing is that old here.
-func (p *process) PurgeTombstones(context.Context, time.Time) (int, error) { return 0, nil }
+func (p *process) PurgeTombstones(context.Context, time.Duration) (int, error) { return 0, nil }
 
 // Probe implements [latchkey.CredentialStore].
 func (p *process) Probe(context.Context) ([]byte, error) { return nil, nil }

@@ -99,8 +99,8 @@ type clockDoubt struct {
 	seen, doubted int64
 }
 
-// doubts reports whether nothing may be removed for its age yet. A clock that has
-// gone ahead by more than a day since the last Retain, while the machine was off
+// doubts reports whether nothing may be removed for its age yet, record or tombstone. A clock that has
+// gone ahead by more than a day since it was last asked, while the machine was off
 // or not, may be wrong, and what it takes does not come back: it is believed when
 // it has been so for another day. The clock's going back ends the doubt.
 func (s *Store) doubts(ctx context.Context, now time.Time) bool {
@@ -115,7 +115,7 @@ func (s *Store) doubts(ctx context.Context, now time.Time) bool {
 	switch {
 	case d.seen > 0 && us-d.seen > doubtTime.Microseconds():
 		d.doubted = us
-		s.logger.Warn("the clock has gone ahead by more than a day: no record is removed for its age for a day; set the clock if it is wrong",
+		s.logger.Warn("the clock has gone ahead by more than a day: nothing is removed for its age for a day; set the clock if it is wrong",
 			"clock", now, "before", fromMicros(d.seen))
 	case us < d.doubted || us-d.doubted >= doubtTime.Microseconds():
 		d.doubted = 0

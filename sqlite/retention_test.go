@@ -258,3 +258,29 @@ func TestClockAhead(t *testing.T) {
 		})
 	}
 }
+
+// TestTombstonesAndClockAhead: a clock that jumps takes no tombstone before
+// somebody could set it, though nothing looked at it before the purge did.
+func TestTombstonesAndClockAhead(t *testing.T) {
+	const age, year = 90 * 24 * time.Hour, 365 * 24 * time.Hour
+	dir, right := t.TempDir(), time.Now()
+	s := mustOpen(t, dir)
+	if _, _, err := s.UpdateTeam(t.Context(), mustChanges(t, s).Teams[0].ID, roll); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		clock time.Duration // ahead of the right one
+		want  int           // what is purged
+	}{{0, 0}, {year, 0}, {year + time.Hour, 0}, {time.Hour, 0}, {year, 0}, {year + 12*time.Hour, 0}, {year + 24*time.Hour, 1}} {
+		s, err := Open(t.Context(), Config{Dir: dir, Now: func() time.Time { return right.Add(step.clock) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.PurgeTombstones(t.Context(), age); err != nil || n != step.want {
+			t.Errorf("with a clock that is %s ahead %d tombstones go, not %d: %v", step.clock, n, step.want, err)
+		}
+		if err := errors.Join(s.Retain(t.Context(), latchkey.Retention{}), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -189,12 +189,16 @@ func teamsAfter(ctx context.Context, q querier, after latchkey.Revision) ([]latc
 		`SELECT `+teamColumns+` FROM teams WHERE revision > ? ORDER BY revision, seq`, after))
 }
 
-// PurgeTombstones forgets the teams and credentials that ended before a time,
-// and with a team what else it held.
-func (s *Store) PurgeTombstones(ctx context.Context, before time.Time) (int, error) {
+// PurgeTombstones forgets the teams and credentials that ended longer ago than
+// age, and with a team what else it held; nothing while the clock is in doubt.
+func (s *Store) PurgeTombstones(ctx context.Context, age time.Duration) (int, error) {
+	now := s.now()
+	if s.doubts(ctx, now) {
+		return 0, nil
+	}
+	end := now.UnixMicro() - age.Microseconds()
 	var count int
 	err := s.credentials.change(ctx, func(c *sql.Conn) error {
-		end := latchkey.CeilMicros(before)
 		credentials, horizon, err := purgeCredentials(ctx, c, end)
 		if err != nil {
 			return s.credentials.fault("purge credentials", err)

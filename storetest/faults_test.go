@@ -239,14 +239,19 @@ var changeFaults = []fault{
 		c.Credentials = slices.DeleteFunc(c.Credentials, func(c latchkey.Credential) bool { return c.Revision <= after })
 	})},
 	{"a purge counts nothing", "PurgeTombstones", func(good storetest.Store) storetest.Store {
-		return &patched{Store: good, purge: func(ctx context.Context, before time.Time) (int, error) {
-			_, err := good.PurgeTombstones(ctx, before)
+		return &patched{Store: good, purge: func(ctx context.Context, age time.Duration) (int, error) {
+			_, err := good.PurgeTombstones(ctx, age)
 			return 0, err
 		}}
 	}},
 	{"a purge takes a moment too many", "PurgeTombstones", func(good storetest.Store) storetest.Store {
-		return &patched{Store: good, purge: func(ctx context.Context, before time.Time) (int, error) {
-			return good.PurgeTombstones(ctx, before.Add(time.Microsecond))
+		return &patched{Store: good, purge: func(ctx context.Context, age time.Duration) (int, error) {
+			return good.PurgeTombstones(ctx, age-time.Microsecond)
+		}}
+	}},
+	{"a purge goes by the process's clock", "PurgeTombstones", func(good storetest.Store) storetest.Store {
+		return &patched{Store: good, purge: func(ctx context.Context, age time.Duration) (int, error) {
+			return good.PurgeTombstones(ctx, age-time.Since(time.Date(2026, 1, 1, 2, 0, 0, 0, time.UTC))) // the exam's time
 		}}
 	}},
 }

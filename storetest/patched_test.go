@@ -24,7 +24,7 @@ type patched struct {
 	credential    func(ctx context.Context, id string) (latchkey.Credential, error)
 	changes       func(ctx context.Context, after latchkey.Revision) (latchkey.Changes, error)
 	dueOverlaps   func(ctx context.Context) ([]string, error)
-	purge         func(ctx context.Context, before time.Time) (int, error)
+	purge         func(ctx context.Context, before time.Duration) (int, error)
 	probe         func(ctx context.Context) ([]byte, error)
 	appendRecords func(ctx context.Context, records []latchkey.Record) error
 	record        func(ctx context.Context, id string) (latchkey.Record, error)
@@ -88,11 +88,11 @@ func (p *patched) DueOverlaps(ctx context.Context) ([]string, error) {
 	return p.Store.DueOverlaps(ctx)
 }
 
-func (p *patched) PurgeTombstones(ctx context.Context, before time.Time) (int, error) {
+func (p *patched) PurgeTombstones(ctx context.Context, age time.Duration) (int, error) {
 	if p.purge != nil {
-		return p.purge(ctx, before)
+		return p.purge(ctx, age)
 	}
-	return p.Store.PurgeTombstones(ctx, before)
+	return p.Store.PurgeTombstones(ctx, age)
 }
 
 func (p *patched) Probe(ctx context.Context) ([]byte, error) {

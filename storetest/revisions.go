@@ -271,20 +271,21 @@ func examPurge(x *exam) {
 	x.update(x.a, acme.Team.ID, roll)
 	before := x.changes(x.a, 0)
 
-	purge := func(end time.Time, want int) {
+	// The machine's clock is months ahead of the store's, and takes no part.
+	purge := func(age time.Duration, want int) {
 		x.Helper()
-		n, err := x.a.PurgeTombstones(x.Context(), end)
+		n, err := x.a.PurgeTombstones(x.Context(), age)
 		x.must("purge", err)
 		x.rule(n == want, "PurgeTombstones returns how many credentials it forgot: %d, not %d", want, n)
 	}
-	purge(start, 0)
+	purge(2*time.Hour, 0)
 	x.unchanged("nothing ended before", before)
 	x.rule(x.changes(x.b, 1).After == 1, "a purge of nothing does not move the horizon")
 
-	purge(start.Add(time.Hour), 3)
+	purge(time.Hour, 3)
 	equal(x, "a purge forgets no team that was deleted later", x.changes(x.b, 0).Teams, before.Teams)
 	x.rule(x.changes(x.b, deletion.Revision-1).After == deletion.Revision-1, "the horizon is the highest revision among what was purged")
-	purge(start.Add(time.Hour+time.Microsecond), 0)
+	purge(time.Hour-time.Microsecond, 0)
 	after := x.changes(x.b, 0)
 	x.rule(after.Revision == before.Revision && after.ChangeID == before.ChangeID, "a purge is no change: revision %d became %d", before.Revision, after.Revision)
 	left := slices.DeleteFunc(slices.Clone(before.Credentials), func(c latchkey.Credential) bool {
@@ -304,7 +305,7 @@ func examPurge(x *exam) {
 	delta := x.changes(x.a, horizon)
 	x.rule(delta.After == horizon && len(delta.Teams) == 1, "from the purge horizon on Changes returns what changed: %s", abridge(delta))
 
-	purge(start.Add(time.Hour+time.Microsecond), 0)
+	purge(time.Hour-time.Microsecond, 0)
 	x.rule(x.changes(x.b, horizon).After == horizon, "a purge never moves the horizon without need")
 	x.update(x.b, acme.Team.ID, func(now time.Time, h *latchkey.Holding) {
 		next := newKey(h.Team.ID, now)

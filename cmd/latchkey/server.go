@@ -293,7 +293,7 @@ func (s *server) retain(ctx context.Context) {
 
 // purge forgets old tombstones.
 func (s *server) purge(ctx context.Context) {
-	if _, err := s.node.store.PurgeTombstones(ctx, time.Now().Add(-tombstoneAge)); err != nil && ctx.Err() == nil {
+	if _, err := s.node.store.PurgeTombstones(ctx, tombstoneAge); err != nil && ctx.Err() == nil {
 		s.logger.Error("old tombstones were not purged; it is tried again tomorrow", "error", err)
 	}
 }
