@@ -60,7 +60,7 @@ func (s *Store) migrate(ctx context.Context, c *pgx.ConnConfig, genesis func(tim
 	case version > newest:
 		return fmt.Errorf("the database was made by a newer latchkey (schema %d; this one knows %d)", version, newest)
 	case version == 0 && genesis == nil:
-		return fmt.Errorf("there is no store yet in database %q: %w", c.Database, fs.ErrNotExist)
+		return fmt.Errorf("%w in database %q", ErrNoStore, c.Database)
 	}
 	if err := makeSchema(ctx, conn); err != nil {
 		return err

@@ -3,7 +3,6 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"strings"
 	"sync"
@@ -82,8 +81,8 @@ func TestServersThatAreRefused(t *testing.T) {
 	refuse(t, "another encoding", Config{URL: s.URL(latin), Genesis: genesis}, "LATIN1", "ENCODING 'UTF8'")
 	refuse(t, "a database that is not there", Config{URL: s.URL("nowhere"), Genesis: genesis}, "nowhere", "CREATE DATABASE")
 	refuse(t, "a database without a store", Config{URL: s.URL(name)}, "no store yet", name)
-	if _, err := Open(t.Context(), Config{URL: s.URL(name)}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a database without a store is fs.ErrNotExist where there is no genesis, not %v", err)
+	if _, err := Open(t.Context(), Config{URL: s.URL(name)}); !errors.Is(err, ErrNoStore) {
+		t.Errorf("a database without a store is ErrNoStore where there is no genesis, not %v", err)
 	}
 	refuse(t, "a lease that is too long", Config{URL: s.URL(name), Genesis: genesis, Lease: time.Hour}, "lease")
 	mustOpen(t, config)
@@ -221,7 +220,7 @@ func TestGenesisIsWholeOrNothing(t *testing.T) {
 			g.Holding.Credentials = append(g.Holding.Credentials, g.Holding.Credentials[0])
 			return g, err
 		}, latchkey.ErrConflict},
-		"no genesis": {nil, fs.ErrNotExist},
+		"no genesis": {nil, ErrNoStore},
 	} {
 		if _, err := Open(t.Context(), Config{URL: address, Genesis: c.genesis}); !errors.Is(err, c.want) {
 			t.Errorf("%s: the error is %v, and does not wrap %v", what, err, c.want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ type Config struct {
 	// Genesis gives what a new store holds. It is called only if the database
 	// has no latchkey schema yet, with the store's clock, inside the
 	// transaction that makes it; if it fails, there is no store. Nil: a store
-	// that does not exist is an error, fs.ErrNotExist.
+	// that does not exist is an error, ErrNoStore.
 	Genesis func(now time.Time) (latchkey.Genesis, error)
 
 	Now func() time.Time // the store's clock; nil means the database's. Set in tests only
@@ -36,6 +37,10 @@ type Config struct {
 	Insecure bool          // without TLS, also to a host that is not this one
 	Logger   *slog.Logger  // nil: nothing is logged
 }
+
+// ErrNoStore is what Open returns, wrapped, if the database holds no store, and it
+// was given nothing to make one of.
+var ErrNoStore = errors.New("there is no store yet")
 
 // A Store is all the stores of package latchkey. Texts that are not UTF-8, or hold a NUL, are kept
 // with U+FFFD in place of what is wrong; times are kept to the microsecond.

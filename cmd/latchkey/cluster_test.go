@@ -187,6 +187,8 @@ func rollsOfOneTeam(t *testing.T, f *cluster) {
 func refusedNodes(t *testing.T, f *cluster) {
 	first := f.start(t, "first")
 	t.Setenv("LATCHKEY_DATABASE", f.database)
+	empty := f.server.URL(f.server.NewDatabase(t))
+	const noRoot = "postgres://me@127.0.0.1/name?sslmode=verify-full&sslrootcert=/missing.pem"
 	for rule, c := range map[string]struct {
 		args []string
 		says string
@@ -194,13 +196,19 @@ func refusedNodes(t *testing.T, f *cluster) {
 		"a second node without the keyset":     {[]string{"--data", f.data("second")}, "all nodes share the file that the first one made"},
 		"one with another keyset":              {[]string{"--data", f.data("second"), "--keyset", otherKeyset(t)}, "does not fit the store in the database "},
 		"a lease that is none":                 {[]string{"--data", f.data("second"), "--keyset", f.keyset, "--lease", "1h"}, "--lease must be between"},
+		"a root certificate that is missing":   {[]string{"--data", f.data("second"), "--keyset", f.keyset, "--database", noRoot}, "/missing.pem: no such file"},
+		"a first node, no place for a keyset":  {[]string{"--data", f.data("other"), "--keyset", "/missing/keyset.json", "--database", empty}, "open /missing/"},
 		"a data directory with its own store":  {[]string{"--data", ownStore(t), "--keyset", f.keyset}, "holds a store of its own"},
 		"the data directory of a running node": {[]string{"--data", f.data("first"), "--keyset", f.keyset}, "another latchkey process uses"},
 	} {
 		_, err := runCommand(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--console="}, c.args...)...)
-		if err == nil || !strings.Contains(err.Error(), c.says) {
+		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "there is no store") {
 			t.Errorf("%s: %v, must be refused with %q", rule, err, c.says)
 		}
+	}
+	_, err := runCommand(t, "team", "list", "--data", f.data("other"), "--keyset", f.keyset, "--database", empty)
+	if err == nil || !strings.Contains(err.Error(), "there is no store in the database ") || !strings.Contains(err.Error(), "the first node makes it") {
+		t.Errorf("a command in a database without a store: %v, must be refused with a word of the first node", err)
 	}
 	if _, err := os.Stat(filepath.Join(f.data("second"), "keyset.json")); err == nil {
 		t.Error("a second node made a keyset")

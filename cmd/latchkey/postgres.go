@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"latchkey"
@@ -19,7 +18,7 @@ func openPostgres(ctx context.Context, c *nodeConfig, genesis func(time.Time) (l
 	s, err := postgres.Open(ctx, postgres.Config{
 		URL: c.Database.URL, Insecure: c.Database.Insecure, Genesis: genesis, Lease: c.Lease, Node: c.Node, Logger: c.Logger,
 	})
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, postgres.ErrNoStore) {
 		err = fmt.Errorf("there is no store in %s: the first node makes it (latchkey serve)", c.where())
 	}
 	if err != nil {
