@@ -72,6 +72,10 @@ func private(c *pgconn.Config) error {
 			return fmt.Errorf("the connection to the database on %s would not be encrypted: %s", host.Host, mend)
 		case tls.InsecureSkipVerify && tls.VerifyPeerCertificate == nil:
 			return fmt.Errorf("the connection to the database on %s would be encrypted, but to whoever answers there: %s", host.Host, mend)
+		case tls.InsecureSkipVerify && tls.RootCAs == nil:
+			// Its name is not compared, so any certificate of any public authority would do.
+			return fmt.Errorf("the connection to the database on %s would be encrypted, but to anybody with a public certificate (sslmode=verify-ca): "+
+				"%s; verify-ca is for an authority of your own that signs nothing else (sslrootcert=FILE)", host.Host, mend)
 		}
 	}
 	return nil

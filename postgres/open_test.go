@@ -1,9 +1,13 @@
 package postgres
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,6 +108,7 @@ func TestAddresses(t *testing.T) {
 		"another host that may be without":     {"postgres://user:" + url.QueryEscape(password) + "@192.0.2.1/name?sslmode=prefer", "sslmode=verify-full"},
 		"one of two hosts without TLS":         {"host=localhost,192.0.2.1 sslmode=disable user=u password=" + url.QueryEscape(password), "192.0.2.1"},
 		"another host that shows nothing":      {"postgres://user:" + url.QueryEscape(password) + "@192.0.2.1/name?sslmode=require", "whoever answers"},
+		"anybody with a public certificate":    {"postgres://user:" + url.QueryEscape(password) + "@192.0.2.1/name?sslmode=verify-ca", "sslmode=verify-full"},
 		"a name that resolves to who knows":    {"postgres://user@localhost.example.com/name?sslmode=disable", "not be encrypted"},
 		"nobody who listens on a port of ours": {"postgres://user:" + url.QueryEscape(password) + "@127.0.0.1:1/name", "connect"},
 	} {
@@ -122,9 +127,14 @@ func TestAddresses(t *testing.T) {
 			}
 		}
 	}
+	authority := filepath.Join(t.TempDir(), "root.pem")
+	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: someCertificate(t)}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, address := range []string{
 		"postgres://u@localhost/n", "postgres://u@127.0.0.2/n?sslmode=disable", "postgres://u@[::1]/n?sslmode=disable",
-		"host=/run/postgresql dbname=n", "postgres://u@db.example.com/n?sslmode=verify-full",
+		"host=/run/postgresql dbname=n", "postgres://u@db.example.com/n?sslmode=verify-full", "postgres://u@localhost/n?sslmode=verify-ca",
+		"postgres://u@db.example.com/n?sslmode=verify-ca&sslrootcert=" + authority,
 	} {
 		c, err := parse(address)
 		if err == nil {
@@ -134,6 +144,13 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%s can be connected to: %v", address, err)
 		}
 	}
+}
+
+// someCertificate is some certificate.
+func someCertificate(t *testing.T) []byte {
+	s := httptest.NewTLSServer(nil)
+	t.Cleanup(s.Close)
+	return s.Certificate().Raw
 }
 
 // TestWrongPassword: nor does the server's refusal show it.
