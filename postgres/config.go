@@ -48,6 +48,9 @@ func parse(address string) (*pgxpool.Config, error) {
 	if missing := (*fs.PathError)(nil); errors.As(err, &missing) {
 		return nil, fmt.Errorf("read the database's address: %w", missing)
 	}
+	if mend := misconfigured(err); mend != "" {
+		return nil, fmt.Errorf("read the database's address: %s", mend)
+	}
 	if err != nil {
 		return nil, errors.New("the database's address cannot be read: a URL such as postgres://user@host/name is needed, " +
 			"in which %, /, ?, #, @ and : are percent-encoded where they belong to a name or a password")
@@ -58,6 +61,27 @@ func parse(address string) (*pgxpool.Config, error) {
 	c.MaxConns = max(c.MaxConns, 2) // Open needs them
 	c.MaxConnIdleTime = min(c.MaxConnIdleTime, idleTime)
 	return c, nil
+}
+
+// misconfigured says what is wrong with the TLS settings of an address that could
+// not be read; "" if something else is. pgx has no other sign of it than these
+// texts, which hold nothing of the address.
+func misconfigured(err error) string {
+	var unread *pgconn.ParseConfigError
+	if !errors.As(err, &unread) || unread.Unwrap() == nil {
+		return ""
+	}
+	switch unread.Unwrap().Error() {
+	case "sslmode is invalid":
+		return "its sslmode is none of disable, allow, prefer, require, verify-ca and verify-full"
+	case `both "sslcert" and "sslkey" are required`:
+		return "sslcert and sslkey go together: name both files, or neither"
+	case "unable to add CA to cert pool":
+		return "the file of sslrootcert holds no certificate in PEM"
+	case "failed to decode sslkey":
+		return "the file of sslkey holds no key in PEM"
+	}
+	return ""
 }
 
 // private returns nil if nobody on the way can read what is sent, or pretend to be

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"latchkey"
 )
@@ -181,8 +182,10 @@ func (s *Store) direct(ctx context.Context) error {
 	if _, err := conn.Conn().WaitForNotification(waiting); err != nil {
 		return errProxy
 	}
-	_, err = conn.Exec(ctx, `UNLISTEN *`)
-	return err
+	if _, err := conn.Exec(ctx, `UNLISTEN *`); err != nil {
+		return err
+	}
+	return entitled(ctx, conn)
 }
 
 // backend returns the process that serves a connection.
@@ -190,6 +193,23 @@ func backend(ctx context.Context, conn *pgx.Conn) (pid int, err error) {
 	// A prepared statement would be in one of a proxy's sessions only.
 	err = conn.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
 	return pid, err
+}
+
+// rights is what the role of the nodes needs.
+const rights = "the role that latchkey connects as needs GRANT CONNECT, CREATE, TEMPORARY ON DATABASE … TO …; " +
+	"if the schema latchkey is there already, and not the role's, ALTER SCHEMA latchkey OWNER TO …"
+
+// entitled returns nil if the role may make the temporary tables from which
+// records are merged: it would be noticed long after the start.
+func entitled(ctx context.Context, conn *pgxpool.Conn) error {
+	var may bool
+	if err := conn.QueryRow(ctx, `SELECT has_database_privilege(current_database(), 'TEMPORARY')`).Scan(&may); err != nil {
+		return err
+	}
+	if !may {
+		return fmt.Errorf("no temporary tables may be made in the database (%s)", rights)
+	}
+	return nil
 }
 
 // explain says how to mend what a server refused before it could be asked.
@@ -201,6 +221,8 @@ func explain(err error) error {
 	switch answer.Code {
 	case "3D000": // invalid_catalog_name
 		return fmt.Errorf("%w (make it with CREATE DATABASE)", err)
+	case "42501": // insufficient_privilege
+		return fmt.Errorf("%w (%s)", err, rights)
 	case "08P01": // protocol_violation
 		return fmt.Errorf("%w (%w)", errProxy, err)
 	case "42704": // undefined_object

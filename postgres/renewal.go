@@ -74,7 +74,7 @@ func (s *Store) Renew(ctx context.Context, r latchkey.Renewal) (latchkey.Renewed
 			return latchkey.Renewed{}, err
 		case err != nil && again(ctx, err, &tries):
 		case err != nil:
-			return latchkey.Renewed{}, fault("renew the lease", err)
+			return latchkey.Renewed{}, err // whoever renews says so
 		case after > 0 && got.at.horizon > after:
 			after = 0 // some of what changed since was purged: everything, then
 		default:

@@ -194,6 +194,13 @@ func (s *session) settled(change admin.Settlement) error {
 	return nil
 }
 
+// tenths prints seconds to a tenth, rounded up.
+func tenths(seconds float64) string {
+	const tenth = 100 * time.Millisecond
+	count := (time.Duration(seconds*float64(time.Second)) + tenth - 1) / tenth
+	return strconv.FormatFloat(float64(count)/10, 'f', -1, 64)
+}
+
 // An unconfirmedError is a change that was made, and that some node may not
 // follow yet.
 type unconfirmedError struct{ nodes []latchkey.Unconfirmed }
@@ -201,7 +208,7 @@ type unconfirmedError struct{ nodes []latchkey.Unconfirmed }
 func (e *unconfirmedError) Error() string {
 	var nodes []string
 	for _, n := range e.nodes {
-		nodes = append(nodes, fmt.Sprintf("%s (for at most %s s)", n.Node, strconv.FormatFloat(n.MaxSeconds, 'f', -1, 64)))
+		nodes = append(nodes, fmt.Sprintf("%s (for at most %s s)", n.Node, tenths(n.MaxSeconds)))
 	}
 	return "the change was made, but may not be followed yet by " + list(nodes)
 }
