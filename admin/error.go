@@ -57,6 +57,13 @@ func describe(err error) problem.Body {
 	return body
 }
 
+// NotYet answers every operation of a server that is not there yet with
+// [latchkey.CodeUnavailable]: nothing was done.
+func NotYet(why string) http.Handler {
+	body := problem.Writer{}.Body(&problem.Error{Code: latchkey.CodeUnavailable, Detail: why}, "")
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeProblem(w, body) })
+}
+
 func writeError(w http.ResponseWriter, err error) { writeProblem(w, describe(err)) }
 
 func writeProblem(w http.ResponseWriter, body problem.Body) {

@@ -63,6 +63,7 @@ func (r *Replica) look(ctx context.Context, find func() *latchkey.Found) (latchk
 }
 
 func (r *Replica) lookLater(ctx context.Context, find func() *latchkey.Found) (latchkey.Found, error) {
+	r.init() // the node may be joining still
 	if r.Leases == nil {
 		return latchkey.Found{}, &latchkey.Unavailable{Reason: latchkey.ReasonStoreUnavailable, RetryAfter: time.Second}
 	}

@@ -143,9 +143,12 @@ func (r *Replica) init() {
 // that fails: the database may be busy.
 const joinTime = 10 * time.Second
 
-// Join loads everything, registers this node, and takes its first lease. A
-// database with another history is no error: the node then answers
-// "unavailable", and [Replica.Status] says why.
+// leaselessEvery is how often the log says why a node has no lease yet.
+const leaselessEvery = 10 * time.Second
+
+// Join loads everything, registers this node, and takes its first lease. Until
+// then a look-up is "unavailable". A database with another history is no error: the
+// node goes on to answer so, and [Replica.Status] says why.
 func (r *Replica) Join(ctx context.Context) error {
 	r.init()
 	if r.Leases == nil {
@@ -162,14 +165,26 @@ func (r *Replica) Join(ctx context.Context) error {
 	if err := r.loadPatiently(ctx); err != nil {
 		return err
 	}
-	for {
+	return r.firstLease(ctx)
+}
+
+func (r *Replica) firstLease(ctx context.Context) error {
+	var failed error // why, the last time that it was not broken off
+	for began, said := time.Now(), time.Now(); ; {
 		err := r.renew(ctx, min(r.length(), renewTime))
 		r.report(err)
 		if err == nil || r.alarm.Load() != nil {
 			return nil
 		}
+		if ctx.Err() == nil || failed == nil {
+			failed = err
+		}
 		if !pause(ctx, retry) {
-			return fmt.Errorf("take the first lease: %w", err)
+			return fmt.Errorf("take the first lease: %w", failed)
+		}
+		if time.Since(said) >= leaselessEvery {
+			said = time.Now()
+			r.logger().Warn("this node has no lease yet, and answers unavailable; it is tried again", "since", time.Since(began).Round(time.Second).String(), "error", err)
 		}
 	}
 }

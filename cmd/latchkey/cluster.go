@@ -28,7 +28,7 @@ func (n *node) management(consoleURL string, logger *slog.Logger) *admin.API {
 func (n *node) nodes(ctx context.Context) ([]admin.Node, error) {
 	mine := n.replica.Status()
 	if n.leases == nil {
-		if n.stop == nil {
+		if !n.serves {
 			return nil, nil // a command, and no server
 		}
 		return []admin.Node{n.self(mine)}, nil
@@ -46,7 +46,7 @@ func (n *node) nodes(ctx context.Context) ([]admin.Node, error) {
 		}
 		nodes = append(nodes, nodeOf(g))
 	}
-	if !seen && n.stop != nil {
+	if !seen && n.serves {
 		nodes = append(nodes, n.self(mine)) // cut off, or its registration is just being made
 	}
 	slices.SortStableFunc(nodes, func(a, b admin.Node) int { return strings.Compare(a.Name, b.Name) })

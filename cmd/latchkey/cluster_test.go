@@ -36,6 +36,7 @@ func TestCluster(t *testing.T) {
 	t.Run("two nodes of one address", func(t *testing.T) { oneAddress(t, newCluster(t, server)) })
 	t.Run("a stale node and the canary", func(t *testing.T) { staleCanary(t, newCluster(t, server)) })
 	t.Run("started in another history", func(t *testing.T) { startedInAlarm(t, newCluster(t, server)) })
+	t.Run("started without a standby", func(t *testing.T) { startedWithoutStandby(t, newCluster(t, server)) })
 	t.Run("the database down", func(t *testing.T) { databaseDown(t, newCluster(t, server)) })
 	t.Run("requests", func(t *testing.T) { requestsOfNodes(t, newCluster(t, server)) })
 }

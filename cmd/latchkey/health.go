@@ -16,7 +16,8 @@ const (
 
 // Health is how a server stands, for those who watch it from outside.
 type health struct {
-	node     *node
+	node     atomic.Pointer[node] // nil: it is not open yet
+	started  atomic.Bool
 	stopping atomic.Bool
 
 	mu   sync.Mutex
@@ -31,7 +32,7 @@ type sight struct {
 	err   error
 }
 
-// look asks the database, unless that was done just now.
+// look asks the database, unless that was done just now. The node is open.
 func (h *health) look() sight {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -41,10 +42,11 @@ func (h *health) look() sight {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
 	defer cancel()
 	began := time.Now()
-	_, err := h.node.store.Probe(ctx)
+	n := h.node.Load()
+	_, err := n.store.Probe(ctx)
 	s := sight{took: time.Since(began), err: err, nodes: make(map[string]int)}
 	if err == nil {
-		nodes, err := h.node.nodes(ctx)
+		nodes, err := n.nodes(ctx)
 		s.err = err
 		for _, n := range nodes {
 			s.nodes[n.State]++
@@ -63,7 +65,12 @@ func (h *health) ready() standing {
 	if h.stopping.Load() {
 		s.Reasons = append(s.Reasons, "stopping")
 	}
-	switch lease := h.node.replica.Status(); {
+	n := h.node.Load()
+	if n == nil || !h.started.Load() {
+		s.Reasons = append(s.Reasons, "starting")
+		return s
+	}
+	switch lease := n.replica.Status(); {
 	case lease.Alarm != nil:
 		s.Reasons = append(s.Reasons, "another_history")
 	case lease.Remaining <= 0:
@@ -72,8 +79,8 @@ func (h *health) ready() standing {
 	if h.look().err != nil {
 		s.Warnings = append(s.Warnings, "store_unavailable")
 	}
-	if j := h.node.journal.Status(); j.Stalled || j.Writing {
-		if h.node.strict {
+	if j := n.journal.Status(); j.Stalled || j.Writing {
+		if n.strict {
 			s.Reasons = append(s.Reasons, "journal_failing") // no request is answered
 		} else {
 			s.Warnings = append(s.Warnings, "journal_failing") // records are not kept

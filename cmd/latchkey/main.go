@@ -139,14 +139,18 @@ func report(stderr io.Writer, g *globals, err error) int {
 	if errors.As(err, &hinted) {
 		hint = g.command(hinted.hint)
 	}
-	// errors.Join puts each error on a line of its own.
-	text := strings.NewReplacer(":\n", ": ", "\n", "; ", "\t", "").Replace(err.Error())
-	line := strings.Join(strings.Fields(plain(text)), " ")
+	line := oneLine(err)
 	if hint != "" {
 		line += " (see: " + hint + ")"
 	}
 	fmt.Fprintf(stderr, "latchkey: %s\n", line)
 	return code
+}
+
+// oneLine is an error for people: errors.Join puts each on a line of its own.
+func oneLine(err error) string {
+	text := strings.NewReplacer(":\n", ": ", "\n", "; ", "\t", "").Replace(err.Error())
+	return strings.Join(strings.Fields(plain(text)), " ")
 }
 
 // withoutValue matches what the parser (kong v1) says of an option that is followed by

@@ -62,8 +62,8 @@ func verdicts() map[latchkey.Outcome][]latchkey.Reason {
 	}
 }
 
-// newMetrics returns the metrics of a node.
-func newMetrics(n *node, watch *health) *metrics {
+// newMetrics returns the metrics of a server.
+func newMetrics(watch *health) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), requests: make(map[verdict]prometheus.Counter)}
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "latchkey_requests_total", Help: "Responses of the API, by what became of the request and why.",
@@ -91,7 +91,7 @@ func newMetrics(n *node, watch *health) *metrics {
 		ConstLabels: prometheus.Labels{"version": v.Version, "revision": v.Revision, "go": v.Go},
 	})
 	build.Set(1)
-	m.registry.MustRegister(requests, m.rolls, changes, build, &nodeCollector{node: n, watch: watch},
+	m.registry.MustRegister(requests, m.rolls, changes, build, &nodeCollector{watch},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -139,17 +139,18 @@ func (c *countingRecorder) End(r latchkey.Record) {
 }
 
 // A nodeCollector reads how a node stands, when it is asked.
-type nodeCollector struct {
-	node  *node
-	watch *health
-}
+type nodeCollector struct{ watch *health }
 
 // Describe is part of prometheus.Collector: what there is shows in Collect.
 func (c *nodeCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect is part of prometheus.Collector.
 func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
-	s := c.node.replica.Status()
+	n := c.watch.node.Load()
+	if n == nil {
+		return // it is starting
+	}
+	s := n.replica.Status()
 	gauge(out, "latchkey_lease_remaining_seconds",
 		"For how long this node can answer without hearing from the database: +Inf where one process owns the data, 0 where it cannot.", leaseSeconds(s.Remaining))
 	gauge(out, "latchkey_revision", "The last change that this node's memory holds.", float64(s.Revision))
@@ -163,7 +164,7 @@ func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
 			gauge(out, "latchkey_nodes", "Nodes, by how they stand as it can be seen in the database.", float64(seen.nodes[state]), "state", state)
 		}
 	}
-	if pooled, ok := c.node.store.(interface{ Pools() []postgres.Pool }); ok {
+	if pooled, ok := n.store.(interface{ Pools() []postgres.Pool }); ok {
 		for _, p := range pooled.Pools() {
 			const help = "Connections to the database, by what they are for; max is the most there can be."
 			gauge(out, "latchkey_database_connections", help, float64(p.InUse), "pool", p.Name, "state", "in use")
@@ -171,7 +172,7 @@ func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
 			gauge(out, "latchkey_database_connections", help, float64(p.Max), "pool", p.Name, "state", "max")
 		}
 	}
-	collectJournal(out, c.node.journal.Status())
+	collectJournal(out, n.journal.Status())
 }
 
 func collectJournal(out chan<- prometheus.Metric, s journal.Status) {

@@ -36,7 +36,10 @@ func openOps(t *testing.T) (*node, *opsServer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = ln.Close() })
-	return n, newOps(n, ln, slog.New(slog.DiscardHandler))
+	ops := newOps(ln, slog.New(slog.DiscardHandler))
+	ops.watch(n)
+	ops.started()
+	return n, ops
 }
 
 // scrape returns what /metrics says, without Go's and the process's own.

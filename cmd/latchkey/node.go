@@ -76,15 +76,16 @@ type node struct {
 	leases    sharedStore // nil: one process owns the data
 	lock      *os.File
 	first     *latchkey.NewTeam // set if this process made the store
+	serves    bool              // it answers requests
 
 	running sync.WaitGroup // the replica's upkeep
 	stop    context.CancelFunc
 }
 
-// openNode opens everything: keyset, store, memory, journal. A server's node has
-// joined its cluster when it returns, and ends of overlaps that came due while
-// nobody ran are applied, if they could be. The lock of the data directory is the node's from then
-// on, and is given free if there is an error.
+// openNode opens everything: keyset, store, memory, journal. A server's node on a
+// database that is shared is to join the others then: until it has, it answers
+// "unavailable". The lock of the data directory is the node's from then on, and is
+// given free if there is an error.
 func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err error) {
 	n := &node{lock: lock}
 	defer func() {
@@ -104,7 +105,7 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 			return nil, fmt.Errorf("find this node's name (give one with --node): %w", err)
 		}
 	}
-	n.name, n.address, n.database = c.Node, c.Address, c.Database
+	n.name, n.address, n.database, n.serves = c.Node, c.Address, c.Database, !c.Command
 	sealer, err := n.openStore(ctx, &c)
 	if err != nil {
 		return nil, err
@@ -123,24 +124,45 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 		n.records = journal.Reader{Store: n.store, HandIns: n.leases}
 		return n, nil
 	}
-	if err := n.join(ctx, &c); err != nil {
-		return nil, err
+	if n.leases == nil {
+		if err := n.load(ctx, &c); err != nil {
+			return nil, err
+		}
 	}
 	return n, n.openJournal(ctx, &c)
 }
 
-// join loads the credentials and takes the node's place among the others.
-func (n *node) join(ctx context.Context, c *nodeConfig) error {
+// load loads the credentials, where one process owns them, and ends overlaps that
+// came due while nobody ran.
+func (n *node) load(ctx context.Context, c *nodeConfig) error {
 	if err := n.replica.Join(ctx); err != nil {
 		return err
 	}
 	if !c.Command {
-		// It goes on when the listeners have ended, until Close: the last verdicts need a lease.
-		var run context.Context
-		run, n.stop = context.WithCancel(context.WithoutCancel(ctx))
-		n.running.Go(func() { n.replica.Run(run) })
+		n.keepUp(ctx)
 	}
 	return n.endDue(ctx, c.Logger)
+}
+
+// join loads the credentials of a database that is shared, and takes the node's
+// place among the others. The node answers meanwhile.
+func (n *node) join(ctx context.Context, logger *slog.Logger) error {
+	if n.leases == nil {
+		return nil
+	}
+	if err := n.replica.Join(ctx); err != nil {
+		return err
+	}
+	n.keepUp(ctx)
+	return n.endDue(ctx, logger)
+}
+
+// keepUp keeps memory and lease up to date. It goes on when the listeners have
+// ended, until Close: the last verdicts need a lease.
+func (n *node) keepUp(ctx context.Context) {
+	var run context.Context
+	run, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	n.running.Go(func() { n.replica.Run(run) })
 }
 
 // endDue ends overlaps that came due while nobody ran. Where one process owns the

@@ -50,18 +50,16 @@ type opsServer struct {
 	metrics *metrics
 	server  *http.Server
 	ln      net.Listener
+	failed  chan error
 }
 
-// newOps returns the server of a socket, or nil. From then on, the node's
-// records and changes are counted.
-func newOps(n *node, ln net.Listener, logger *slog.Logger) *opsServer {
+// newOps returns the server of a socket, or nil. It knows no node yet.
+func newOps(ln net.Listener, logger *slog.Logger) *opsServer {
 	if ln == nil {
 		return nil
 	}
-	s := &opsServer{health: &health{node: n}, ln: ln}
-	s.metrics = newMetrics(n, s.health)
-	n.recorder = &countingRecorder{n.recorder, s.metrics}
-	n.keyring.Observe = s.metrics.observe
+	s := &opsServer{health: &health{}, ln: ln, failed: make(chan error, 1)}
+	s.metrics = newMetrics(s.health)
 	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{ErrorLog: errorLog, MaxRequestsInFlight: 4}))
@@ -80,6 +78,38 @@ func newOps(n *node, ln net.Listener, logger *slog.Logger) *opsServer {
 		Handler: mux, ErrorLog: errorLog, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 	}
 	return s
+}
+
+// serve begins to answer: a server that is starting is alive.
+func (s *opsServer) serve() {
+	if s != nil {
+		go func() { s.failed <- s.server.Serve(s.ln) }()
+	}
+}
+
+// failure tells why it answers no more.
+func (s *opsServer) failure() <-chan error {
+	if s == nil {
+		return nil
+	}
+	return s.failed
+}
+
+// watch begins to count a node's records and changes, before it has any.
+func (s *opsServer) watch(n *node) {
+	if s == nil {
+		return
+	}
+	n.recorder = &countingRecorder{n.recorder, s.metrics}
+	n.keyring.Observe = s.metrics.observe
+	s.health.node.Store(n)
+}
+
+// started makes /readyz say how the node stands.
+func (s *opsServer) started() {
+	if s != nil {
+		s.health.started.Store(true)
+	}
 }
 
 // A standing is what /healthz and /readyz answer.

@@ -86,33 +86,56 @@ func (c *serveCmd) Run(g *globals) error {
 	if err != nil {
 		return errors.Join(err, lock.Close())
 	}
+	ops := newOps(sockets.ops, logger)
+	ops.serve()
+	defer ops.close()
+	waiting := attend(sockets, logger)
 	starting, started := until(ctx, signals)
-	n, err := openNode(starting, lock, c.node(g, sockets, logger))
+	n, err := c.open(starting, g, lock, sockets, logger)
+	if err != nil {
+		started()
+		waiting.close()
+		return notStarted(starting, errors.Join(err, sockets.close()))
+	}
+	ops.watch(n)
+	s, err := c.newServer(n, sockets, ops, logger)
+	if err == nil {
+		waiting.api()
+		s.begin()
+		err = n.join(starting, logger)
+	}
 	started()
-	if err != nil {
-		return errors.Join(err, sockets.close())
-	}
-	s, err := c.newServer(n, sockets, logger)
-	if err != nil {
-		return errors.Join(err, sockets.close(), n.Close())
-	}
-	if n.first != nil {
-		reveal := c.PrintSecrets || term.IsTerminal(int(os.Stdout.Fd()))
-		printFirst(os.Stdout, reveal, s.url, c.Upstream != "", g, n.first)
-		err = s.console.offerSetup(ctx, os.Stdout, reveal, g.Data)
-	} else {
-		err = dropSetup(g.Data, time.Now())
+	waiting.close()
+	if err == nil {
+		err = c.first(ctx, g, s)
 	}
 	if err != nil {
-		return errors.Join(err, sockets.close(), n.Close())
+		s.end(c.Drain)
+		return notStarted(starting, errors.Join(err, sockets.close(), n.Close()))
 	}
+	ops.started()
+	c.announce(g, s)
+	return errors.Join(s.run(ctx, signals, c.Drain), n.Close())
+}
+
+// first shows what a new store begins with.
+func (c *serveCmd) first(ctx context.Context, g *globals, s *server) error {
+	if s.node.first == nil {
+		return dropSetup(g.Data, time.Now())
+	}
+	reveal := c.PrintSecrets || term.IsTerminal(int(os.Stdout.Fd()))
+	printFirst(os.Stdout, reveal, s.url, c.Upstream != "", g, s.node.first)
+	return s.console.offerSetup(ctx, os.Stdout, reveal, g.Data)
+}
+
+// announce says that it serves, and where.
+func (c *serveCmd) announce(g *globals, s *server) {
 	data := cmp.Or(g.database().String(), g.Data)
-	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), n.name, data)
+	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), s.node.name, data)
 	if s.console != nil {
 		fmt.Fprintf(os.Stderr, "latchkey: console on %s\n", s.console.url())
 	}
 	s.ops.announce()
-	return errors.Join(s.run(ctx, signals, c.Drain), n.Close())
 }
 
 // node says what to open.
@@ -122,24 +145,6 @@ func (c *serveCmd) node(g *globals, sockets *sockets, logger *slog.Logger) nodeC
 		Address: c.address(sockets), Lease: c.Lease, StaleOK: c.StaleOK,
 		Create: true, By: latchkey.System, Logger: logger, Strict: c.Journal == "strict",
 	}
-}
-
-// until returns a context that ends with a signal, which stays in the channel: a
-// start may wait for other nodes, or for a database.
-func until(ctx context.Context, signals chan os.Signal) (starting context.Context, started func()) {
-	starting, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case got := <-signals:
-			cancel(fmt.Errorf("%s before the start was done", signalName(got)))
-			signals <- got
-		case <-done:
-		}
-	}()
-	return starting, func() { close(done); <-ended }
 }
 
 // leewayField gives the flag's 0 the meaning "none", which the field has below 0.

@@ -44,15 +44,15 @@ type server struct {
 	requests context.Context // of all requests to the API
 	breakOff context.CancelCauseFunc
 	working  atomic.Int64 // handlers of the API
+	failed   chan error   // why a listener ended
 }
 
-func (c *serveCmd) newServer(n *node, sockets *sockets, logger *slog.Logger) (*server, error) {
-	ops := newOps(n, sockets.ops, logger)
+func (c *serveCmd) newServer(n *node, sockets *sockets, ops *opsServer, logger *slog.Logger) (*server, error) {
 	door, handler, err := c.handler(n, logger)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{ops: ops, node: n, door: door, sockets: sockets, url: sockets.url(), keep: c.retention(), logger: logger}
+	s := &server{ops: ops, node: n, door: door, sockets: sockets, url: sockets.url(), keep: c.retention(), logger: logger, failed: make(chan error, 4)}
 	s.requests, s.breakOff = context.WithCancelCause(context.Background())
 	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	s.api = &http.Server{
@@ -134,6 +134,19 @@ func (c *serveCmd) gateway(door *guard.Guard) (http.Handler, error) {
 	return gateway, nil
 }
 
+// begin answers requests to the API: "unavailable", until the node has a lease.
+func (s *server) begin() {
+	go func() { s.failed <- s.serveAPI() }()
+}
+
+// end is for a server that does not start after all; it may be nil.
+func (s *server) end(drain time.Duration) {
+	if s != nil {
+		s.ops.stopping()
+		s.shutdown(drain)
+	}
+}
+
 // run serves until a signal, then lets requests end. A second signal ends the
 // process at once.
 func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.Duration) error {
@@ -142,21 +155,16 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 
 	var background sync.WaitGroup
 	background.Go(func() { s.keepHouse(ctx) })
-	failed := make(chan error, 5)
 	if s.node.leases != nil {
 		background.Go(func() {
 			if err := s.node.lookForNamesake(ctx); err != nil {
-				failed <- err
+				s.failed <- err
 			}
 		})
 	}
-	go func() { failed <- s.serveAPI() }()
-	go func() { failed <- s.admin.Serve(s.sockets.command) }()
+	go func() { s.failed <- s.admin.Serve(s.sockets.command) }()
 	if s.console != nil {
-		go func() { failed <- s.console.serve() }()
-	}
-	if s.ops != nil {
-		go func() { failed <- s.ops.server.Serve(s.ops.ln) }()
+		go func() { s.failed <- s.console.serve() }()
 	}
 
 	var err error
@@ -171,11 +179,13 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal, drain time.D
 			fmt.Fprintln(os.Stderr, "latchkey: stopped at once by a second signal")
 			os.Exit(1)
 		}()
-	case err = <-failed:
+	case err = <-s.failed:
 		var twin *namesakeError
 		if !errors.As(err, &twin) {
 			err = fmt.Errorf("serve: %w", err)
 		}
+	case err = <-s.ops.failure():
+		err = fmt.Errorf("serve --ops: %w", err)
 	}
 	s.ops.stopping()
 	s.shutdown(drain)

@@ -23,6 +23,9 @@ const (
 	// pingTime is how long a server may take to say that it is there.
 	pingTime = 5 * time.Second
 
+	// startingPace is how often a server that is starting is asked.
+	startingPace = 50 * time.Millisecond
+
 	// attempts bounds how often a command looks for a server that comes or
 	// goes just then.
 	attempts = 3
@@ -73,8 +76,8 @@ func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect fu
 		return server, running, nil
 	}
 	var other *otherStoreError
-	if errors.As(silence, &other) {
-		return nil, nil, silence
+	if errors.As(silence, &other) || isStarting(silence) && s.Database == "" {
+		return nil, nil, silence // a store of its own is that server's alone
 	}
 	n, err := s.open(ctx)
 	if err == nil {
@@ -116,6 +119,9 @@ func (s *session) ping(ctx context.Context, api *admin.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
 	server, err := api.Server(ctx)
+	for isStarting(err) && wait(ctx, startingPace) {
+		server, err = again(ctx, api, err)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("there was no answer within %s", pingTime)
 	}
@@ -123,6 +129,22 @@ func (s *session) ping(ctx context.Context, api *admin.Client) error {
 		return &otherStoreError{data: s.Data, works: server.Database, named: s.database().String()}
 	}
 	return err
+}
+
+// again asks a server that was starting once more. It was there to say so: time that
+// runs out then is no silence.
+func again(ctx context.Context, api *admin.Client, starting error) (admin.Server, error) {
+	server, err := api.Server(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = starting
+	}
+	return server, err
+}
+
+// isStarting reports whether a server says that it is not there yet.
+func isStarting(err error) bool {
+	var said *admin.Error
+	return errors.As(err, &said) && said.Code == latchkey.CodeUnavailable
 }
 
 // An otherStoreError is a server on the data directory that works on another
