@@ -28,14 +28,14 @@ const (
 type canaryCmd struct {
 	Rolls    int           `default:"20" placeholder:"N" help:"How often to roll (1–100000). Default: ${default}."`
 	Interval time.Duration `default:"0s" placeholder:"DURATION" help:"How long to wait between rolls. Default: not at all."`
-	Path     string        `default:"/v1/contacts" placeholder:"PATH" help:"What to ask each node for, by GET; every status but 401 and 503 says that the key was accepted. Default: ${default}."`
+	Path     string        `default:"/v1/contacts" placeholder:"PATH" help:"What to ask each node for, by GET; of what latchkey answers, every status but 401 and 503 says that the key was accepted. Default: ${default}."`
 }
 
 // Help says more.
 func (*canaryCmd) Help() string {
 	return `Makes a team of its own, rolls its key again and again, and meanwhile asks every node, at the address that it advertises, whether it accepts the old key and the new one. The record of a first answer says whether it was that node. It can be run in production: about a hundred requests a second go to each node, their records stay, and the team is deleted at the end. A canary that is killed cannot do that: the next one names teams that were left so.
 
-A stale accept is an old key that was accepted by a request that began after the roll had returned. A wrong refusal is a new key that was refused by such a request. Both are 0, or latchkey does not hold what it promises. A node of which the roll said that it may go by the old state for a while (--stale-ok) is excused for that time.
+A stale accept is an old key that was accepted by a request that began after the roll had returned. A wrong refusal is a new key that was refused by such a request. Both are 0, or latchkey does not hold what it promises. An answer without a request ID is not latchkey's, but of something in front of it, and counts as none. A node of which the roll said that it may go by the old state for a while (--stale-ok) is excused for that time.
 
 Exit codes: 0 none of them was seen; 1 one was, or the canary could not do its work.`
 }
@@ -174,6 +174,7 @@ func (r *canaryResult) describe(w io.Writer) {
 		[2]string{"Excused", counted(sum.Excused, "by a node that may answer after its lease, as the roll had said")},
 		[2]string{"Unavailable", strconv.Itoa(sum.Unavailable)},
 		[2]string{"Unreachable", strconv.Itoa(sum.Unreachable)},
+		[2]string{"Not latchkey's", counted(sum.Foreign, "answers without a request ID, from something in front of a node: none is a verdict")},
 	)
 	fmt.Fprintln(w)
 	var rows [][]string
@@ -191,7 +192,7 @@ func (r *canaryResult) describe(w io.Writer) {
 	}
 }
 
-// counted is a number of rolls and what happened in them; "" for none.
+// counted is a number and what it is of; "" for none.
 func counted(n int, what string) string {
 	if n == 0 {
 		return ""

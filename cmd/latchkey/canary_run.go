@@ -55,7 +55,8 @@ type nodeCounts struct {
 	Excused       int    `json:"excused"`        // either of them within what --stale-ok allows, which the roll had said
 	Unavailable   int    `json:"unavailable"`    // 503
 	Unreachable   int    `json:"unreachable"`    // no answer
-	Failure       string `json:"failure"`        // why there was none, the last time
+	Foreign       int    `json:"foreign"`        // an answer without a request ID of latchkey's: something in front gave it
+	Failure       string `json:"failure"`        // why there was none of the node's, the last time
 }
 
 func newTarget(name, address string) *target {
@@ -178,7 +179,8 @@ func (c *canary) ask(ctx context.Context, t *target, old bool) {
 	if key == "" {
 		return
 	}
-	status, _, err := t.get(ctx, c.path, key)
+	status, header, err := t.get(ctx, c.path, key)
+	_, ours := requestIDOf(header)
 	if ctx.Err() != nil {
 		return
 	}
@@ -193,6 +195,9 @@ func (c *canary) ask(ctx context.Context, t *target, old bool) {
 	case err != nil:
 		t.counts.Unreachable++
 		t.counts.Failure = err.Error()
+	case !ours:
+		t.counts.Foreign++
+		t.counts.Failure = fmt.Sprintf("an answer that is not latchkey's: %d without a request ID", status)
 	case status == http.StatusServiceUnavailable:
 		t.counts.Unavailable++
 	case old == (status == http.StatusUnauthorized), !old && !alive:
@@ -248,6 +253,7 @@ type canarySummary struct {
 	Excused       int          `json:"excused"`
 	Unavailable   int          `json:"unavailable"`
 	Unreachable   int          `json:"unreachable"`
+	Foreign       int          `json:"foreign"`
 	Nodes         []nodeCounts `json:"nodes"`
 }
 
@@ -263,6 +269,7 @@ func (r *canaryResult) summary() canarySummary {
 		s.Excused += n.Excused
 		s.Unavailable += n.Unavailable
 		s.Unreachable += n.Unreachable
+		s.Foreign += n.Foreign
 	}
 	return s
 }
@@ -283,11 +290,11 @@ func (r *canaryResult) verdict() error {
 	switch {
 	case s.StaleAccepts > 0 || s.WrongRefusals > 0:
 		return fmt.Errorf("the promise is broken: %d stale accepts, %d wrong refusals", s.StaleAccepts, s.WrongRefusals)
-	case s.Verifies == s.Unavailable+s.Unreachable:
+	case s.Verifies == s.Unavailable+s.Unreachable+s.Foreign:
 		return errors.New("no node gave an answer")
 	}
 	for _, n := range r.nodes {
-		if n.Verifies > n.Unavailable+n.Unreachable {
+		if n.Verifies > n.Unavailable+n.Unreachable+n.Foreign {
 			continue
 		}
 		err := fmt.Errorf("node %s gave no answer: what it would have said was not seen", n.Node)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey"
 	"latchkey/admin"
 )
@@ -70,15 +72,21 @@ func origin(address string) string {
 // identify asks each node for an answer, and goes by the record of that answer:
 // it says which node made it. A node at whose address another one answers is an
 // error: loopback is the same address on every machine. Where nobody answers, or
-// no record comes, nothing is known, and the result says so.
+// no record comes, nothing is known, and the result says so. An answer that is not
+// latchkey's is an error: whatever it said of a key, it would be no verdict.
 func (c *canary) identify(ctx context.Context, record func(context.Context, string) (latchkey.Record, error)) error {
 	failed := make([]error, len(c.targets))
 	var asked sync.WaitGroup
 	for i, t := range c.targets {
 		asked.Go(func() {
-			id, err := t.requestID(ctx, c.path)
+			status, header, err := t.get(ctx, c.path, "")
 			if err != nil {
 				return // the requests that follow say the same
+			}
+			id, ours := requestIDOf(header)
+			if !ours {
+				failed[i] = fmt.Errorf("no latchkey answers at %s, which node %s advertises: the answer, %d, has no request ID: %s", t.address, t.name, status, shareAddress)
+				return
 			}
 			made, found := await(ctx, id, record)
 			switch {
@@ -93,13 +101,11 @@ func (c *canary) identify(ctx context.Context, record func(context.Context, stri
 	return errors.Join(failed...)
 }
 
-// requestID asks without a credential, and returns the ID of the answer.
-func (t *target) requestID(ctx context.Context, path string) (string, error) {
-	_, header, err := t.get(ctx, path, "")
-	if err != nil {
-		return "", err
-	}
-	return latchkey.ParseRequestID(header.Get("X-Request-Id"))
+// requestIDOf returns the request ID of an answer. All of latchkey's have one, a
+// UUIDv7; without it, something else has answered, such as what is in front of it.
+func requestIDOf(header http.Header) (id string, ours bool) {
+	parsed, err := uuid.Parse(header.Get("X-Request-Id"))
+	return parsed.String(), err == nil && parsed.Version() == 7
 }
 
 // await looks for a record until it is there, or for [identifyTime].

@@ -42,7 +42,7 @@ func TestCanaryWantsAnAddressForEachNode(t *testing.T) {
 // TestCanaryAsksWhoAnswers holds that the record of an answer says which node it
 // was, that another one is an error, and that nothing is claimed without it.
 func TestCanaryAsksWhoAnswers(t *testing.T) {
-	const id = "0198c5e2-7d3a-7b61-9f0e-3c1d5a8b2e47"
+	const id = standInID
 	var looked atomic.Int32
 	for rule, c := range map[string]struct {
 		header     string
@@ -59,7 +59,8 @@ func TestCanaryAsksWhoAnswers(t *testing.T) {
 			return latchkey.Record{Node: "node"}, nil
 		}, true, ""},
 		"no look-up is possible": {id, func() (latchkey.Record, error) { return latchkey.Record{}, errors.New("the database is down") }, false, ""},
-		"no request ID":          {"", func() (latchkey.Record, error) { return latchkey.Record{Node: "node"}, nil }, false, ""},
+		"no request ID":          {"", func() (latchkey.Record, error) { return latchkey.Record{Node: "node"}, nil }, false, "no latchkey answers at http://127.0.0.1:"},
+		"another's request ID":   {"7c9e6679-7425-40de-944b-e07fc1f90ae7", func() (latchkey.Record, error) { return latchkey.Record{Node: "node"}, nil }, false, "no latchkey answers at http://127.0.0.1:"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "" {
