@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -34,6 +35,16 @@ type Registration struct {
 	// clock; for people, too. Only [LeaseStore.Registrations] sets it.
 	Age time.Duration
 }
+
+// lostPrefix begins the IDs of registrations that stand for lost ones. No node's ID
+// begins so: those are base32.
+const lostPrefix = "lost_"
+
+// Lost reports whether this is no node's registration: the database was promoted,
+// and may have lost registrations of nodes whose leases are good. It stands for all
+// of them, with the longest lease and StaleOK that there ever was. Nobody renews it, and
+// it is reaped as a dead node's is.
+func (r *Registration) Lost() bool { return strings.HasPrefix(r.ID, lostPrefix) }
 
 // A Position is a point in a database's history: a revision, and the change
 // that made it. A database that has the revision by another change, or not at

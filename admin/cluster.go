@@ -22,6 +22,7 @@ const (
 	NodeSilent      = "silent"      // it has not renewed its lease in time: it is gone, or cut off
 	NodeStale       = "stale"       // silent, but within what its owner allowed (--stale-ok)
 	NodeUnavailable = "unavailable" // it says so itself
+	NodeLost        = "lost"        // it is none: it stands for nodes that a failover of the database may have lost
 )
 
 // A Node is a node of the cluster, or the one that owns its store.

@@ -11,13 +11,10 @@ import (
 	"latchkey/postgres/postgrestest"
 )
 
-// lostNode is the name of what stands for nodes that a promotion may have lost.
-const lostNode = "(lost at failover)"
-
 // lostOf returns what stands for lost nodes in a list.
 func lostOf(list []latchkey.Registration) (lost []latchkey.Registration) {
 	for _, r := range list {
-		if r.Node == lostNode {
+		if r.Lost() {
 			r.Age = 0 // which is of the list, and not of the registration
 			lost = append(lost, r)
 		}
@@ -71,7 +68,7 @@ func TestLostRegistration(t *testing.T) {
 		}
 	}
 	got := lost[0]
-	if got.Lease != long || got.StaleOK != stale || got.Applied != 0 || got.ID == "" || got.Renewal == "" || got.Renewed.IsZero() {
+	if got.Lease != long || got.StaleOK != stale || got.Applied != 0 || got.Node != "(lost at failover)" || got.Renewal == "" || got.Renewed.IsZero() {
 		t.Errorf("it has the longest lease of all (%s), may answer for the longest time after it (%s), and has applied nothing: %+v", long, stale, got)
 	}
 	mustRoll(t, a, mustChanges(t, a).Teams[0].ID)
@@ -143,7 +140,7 @@ func TestTimelineIsMarked(t *testing.T) {
 			s.writer.Reset()
 		}
 	}
-	const count = `SELECT count(*) FROM registrations WHERE node = '` + lostNode + `' AND lease = $1`
+	const count = `SELECT count(*) FROM registrations WHERE node = '` + "(lost at failover)" + `' AND lease = $1`
 	for name, do := range first {
 		again()
 		if err := do(a); err != nil {

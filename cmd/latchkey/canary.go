@@ -65,7 +65,11 @@ func (c *canaryCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		targets, silent, err := targetsOf(all.Nodes)
+		nodes, lost := nodesOf(all.Nodes)
+		for _, n := range lost {
+			s.remark("%s is no node, but stands for those that a failover of the database may have lost: they are not asked.", plain(n.Name))
+		}
+		targets, silent, err := targetsOf(nodes)
 		if err != nil {
 			return &hintedError{err, "latchkey node list"}
 		}

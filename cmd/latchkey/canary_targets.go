@@ -28,6 +28,18 @@ const (
 // shareAddress is the mend where nodes cannot be told apart.
 const shareAddress = "give each the address by which other machines reach it: latchkey serve --advertise"
 
+// nodesOf tells nodes from what stands for lost ones.
+func nodesOf(list []admin.Node) (nodes, lost []admin.Node) {
+	for _, n := range list {
+		if n.State == admin.NodeLost {
+			lost = append(lost, n)
+		} else {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, lost
+}
+
 // targetsOf returns the nodes that advertise an address, and the names of those
 // that do not. Two nodes of one address are an error: whoever answers there, the
 // other one would be certified without being asked.

@@ -39,6 +39,15 @@ func TestCanaryWantsAnAddressForEachNode(t *testing.T) {
 	}
 }
 
+// TestCanaryLeavesOutLostNodes holds that what stands for lost nodes is not taken for
+// one that has no address.
+func TestCanaryLeavesOutLostNodes(t *testing.T) {
+	nodes, lost := nodesOf([]admin.Node{{Name: "(lost at failover)", State: admin.NodeLost}, {Name: "(lost at failover)", State: admin.NodeAnswering}})
+	if len(nodes) != 1 || len(lost) != 1 || nodes[0].State != admin.NodeAnswering {
+		t.Errorf("nodes: %+v, lost: %+v", nodes, lost)
+	}
+}
+
 // TestCanaryAsksWhoAnswers holds that the record of an answer says which node it
 // was, that another one is an error, and that nothing is claimed without it.
 func TestCanaryAsksWhoAnswers(t *testing.T) {

@@ -55,7 +55,7 @@ func (n *node) nodes(ctx context.Context) ([]admin.Node, error) {
 
 // nodeStates are the states that a node can be in.
 func nodeStates() []string {
-	return []string{admin.NodeAnswering, admin.NodeStarting, admin.NodeSilent, admin.NodeStale, admin.NodeUnavailable}
+	return []string{admin.NodeAnswering, admin.NodeStarting, admin.NodeSilent, admin.NodeStale, admin.NodeUnavailable, admin.NodeLost}
 }
 
 // self is this node: it knows its own lease.
@@ -85,7 +85,11 @@ func nodeOf(g latchkey.Registration) admin.Node {
 		Name: g.Node, Address: g.Address, Version: g.Version, Revision: int64(g.Applied),
 		LeaseMS: g.Lease.Milliseconds(), StaleOKMS: g.StaleOK.Milliseconds(), State: admin.NodeStarting,
 	}
-	if g.Renewals == 0 {
+	switch {
+	case g.Lost():
+		a.State = admin.NodeLost
+		return a
+	case g.Renewals == 0:
 		return a
 	}
 	renewed := g.Renewed.UTC()

@@ -269,19 +269,21 @@ func TestNodeStates(t *testing.T) {
 	renewed := time.Now().Add(time.Hour)
 	for _, c := range []struct {
 		rule      string
+		id        string
 		renewals  int64
 		age       time.Duration
 		stale     time.Duration
 		state     string
 		remaining int64
 	}{
-		{"it has just registered", 0, 0, 0, admin.NodeStarting, 0},
-		{"it renewed a second ago", 5, time.Second, 0, admin.NodeAnswering, 2000},
-		{"its lease is over", 5, 3 * time.Second, 0, admin.NodeSilent, 0},
-		{"its lease is over, and it may go on", 5, 4 * time.Second, 10 * time.Second, admin.NodeStale, 0},
-		{"that is over too", 5, 13 * time.Second, 10 * time.Second, admin.NodeSilent, 0},
+		{"it has just registered", "A", 0, 0, 0, admin.NodeStarting, 0},
+		{"it renewed a second ago", "A", 5, time.Second, 0, admin.NodeAnswering, 2000},
+		{"its lease is over", "A", 5, 3 * time.Second, 0, admin.NodeSilent, 0},
+		{"its lease is over, and it may go on", "A", 5, 4 * time.Second, 10 * time.Second, admin.NodeStale, 0},
+		{"that is over too", "A", 5, 13 * time.Second, 10 * time.Second, admin.NodeSilent, 0},
+		{"it stands for lost ones", "lost_5b7c", 0, time.Second, time.Second, admin.NodeLost, 0},
 	} {
-		n := nodeOf(latchkey.Registration{Node: "n", Lease: 3 * time.Second, StaleOK: c.stale, Renewals: c.renewals, Renewed: renewed, Age: c.age})
+		n := nodeOf(latchkey.Registration{ID: c.id, Node: "n", Lease: 3 * time.Second, StaleOK: c.stale, Renewals: c.renewals, Renewed: renewed, Age: c.age})
 		if n.State != c.state || n.RemainingMS != c.remaining {
 			t.Errorf("%s: it is %q with %d ms, must be %q with %d ms", c.rule, n.State, n.RemainingMS, c.state, c.remaining)
 		}

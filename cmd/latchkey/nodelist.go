@@ -30,6 +30,9 @@ func (c *nodeList) Run(s *session) error {
 			s.remark("There are no nodes: no server is running.")
 		}
 		for _, n := range all.Nodes {
+			if n.State == admin.NodeLost {
+				s.remark("%s is no node: the database failed over, and may have lost some; changes wait as if they were there, until it is removed.", plain(n.Name))
+			}
 			if n.Alarm != "" {
 				s.remark("%s: %s (if what the database holds now is right, say so: %s)", plain(n.Name), plain(n.Alarm), s.command("latchkey database accept"))
 			}
@@ -56,6 +59,8 @@ func leaseOf(n admin.Node) string {
 		length += " + " + seconds(n.StaleOKMS)
 	}
 	switch {
+	case n.State == admin.NodeLost:
+		return "up to " + length
 	case n.State == admin.NodeStarting:
 		return "none yet, of " + length
 	case n.RemainingMS > 0:
