@@ -55,7 +55,7 @@ type API struct {
 	Version string // of the program, as [Client.Server] tells it
 
 	Database      string                                             // what nodes share, without user or password; empty: nothing
-	Nodes         func(ctx context.Context) ([]Node, error)          // by name; nil: nobody knows
+	Nodes         func(ctx context.Context) ([]Node, error)          // by name; with an error, the one that was asked. Nil: nobody knows
 	AcceptHistory func(ctx context.Context, by latchkey.Actor) error // nil: the store is one process's own
 
 	ConsoleURL string // the origin that links carry; "" means http://127.0.0.1:8081

@@ -33,15 +33,17 @@ type Node struct {
 	Revision    int64      `json:"revision"`
 	State       string     `json:"state"`
 	LeaseMS     int64      `json:"lease_ms"`     // its length; 0: without end
-	RemainingMS int64      `json:"remaining_ms"` // of the lease, as far as it can be seen; 0: none, or without end
+	RemainingMS int64      `json:"remaining_ms"` // of the lease alone, as far as it can be seen; 0: none, or without end
 	StaleOKMS   int64      `json:"stale_ok_ms"`  // how long after its lease it may answer
+	StaleMS     int64      `json:"stale_ms"`     // of that, how much is left once the lease is over; 0: none, or it is not over
 	Renewed     *time.Time `json:"renewed"`      // by the database's clock; nil: not yet, or without end
 	Alarm       string     `json:"alarm"`        // what a person must look at; may be empty
 }
 
 // Nodes is the answer to a list of nodes, by name.
 type Nodes struct {
-	Nodes []Node `json:"nodes"`
+	Nodes   []Node `json:"nodes"`
+	Failure string `json:"failure"` // why there is only the one that was asked; empty: there are all
 }
 
 // Accepted is the answer to [Client.AcceptHistory].
@@ -61,7 +63,11 @@ func (a *API) listNodes(ctx context.Context, _ latchkey.Actor, _ nothing) (Nodes
 		return Nodes{}, errors.New("this server does not know the nodes")
 	}
 	list, err := a.Nodes(ctx)
-	return Nodes{Nodes: append([]Node{}, list...)}, err
+	all := Nodes{Nodes: append([]Node{}, list...)}
+	if err != nil && len(list) > 0 {
+		all.Failure, err = err.Error(), nil
+	}
+	return all, err
 }
 
 func (a *API) acceptHistory(ctx context.Context, by latchkey.Actor, _ nothing) (Accepted, error) {
@@ -80,7 +86,8 @@ func (c *Client) Server(ctx context.Context) (Server, error) {
 	return ask[Server](ctx, c, "/version", nothing{})
 }
 
-// Nodes returns the nodes of the cluster, by name.
+// Nodes returns the nodes of the cluster, by name. Where the server cannot read them,
+// it tells of itself alone: see [Nodes.Failure].
 func (c *Client) Nodes(ctx context.Context) (Nodes, error) {
 	return ask[Nodes](ctx, c, "/node/list", nothing{})
 }

@@ -93,7 +93,8 @@ type Replica struct {
 type Status struct {
 	Registration latchkey.Registration // without an ID: it has none
 	Revision     latchkey.Revision     // what its memory holds
-	Remaining    time.Duration         // of its lease; below 0: it is over. [Endless] where one process owns the data
+	Remaining    time.Duration         // for how long it can answer, by its lease and StaleOK; 0: it cannot. [Endless] where one process owns the data
+	Stale        time.Duration         // how much of that comes after its lease, at most StaleOK; all of it: the lease is over
 	Alarm        error                 // the database has another history; nil: it has not
 }
 
@@ -296,7 +297,8 @@ func (r *Replica) Status() Status {
 		s.Remaining = Endless
 	case l.good(r.clock()):
 		elapsed, _ := now(r.clock()).after(l.from)
-		s.Remaining = l.length - elapsed
+		s.Remaining = max(0, l.length-elapsed) // it may have ended just now
+		s.Stale = min(s.Remaining, r.StaleOK)
 	}
 	return s
 }

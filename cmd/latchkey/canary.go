@@ -62,6 +62,9 @@ func (c *canaryCmd) Run(s *session) error {
 	var result *canaryResult
 	err := s.call(func(ctx context.Context, api *admin.Client) error {
 		all, err := api.Nodes(ctx)
+		if err == nil {
+			err = unlisted(all)
+		}
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,8 @@ func (n *node) management(consoleURL string, logger *slog.Logger) *admin.API {
 	return a
 }
 
-// nodes lists the nodes of the cluster by name, or this one.
+// nodes lists the nodes of the cluster by name, or this one. A server that cannot read
+// them knows itself all the same: it is returned beside the error.
 func (n *node) nodes(ctx context.Context) ([]admin.Node, error) {
 	mine := n.replica.Status()
 	if n.leases == nil {
@@ -34,6 +35,9 @@ func (n *node) nodes(ctx context.Context) ([]admin.Node, error) {
 		return []admin.Node{n.self(mine)}, nil
 	}
 	list, err := n.leases.Registrations(ctx)
+	if err != nil && n.serves {
+		return []admin.Node{n.self(mine)}, err
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +70,15 @@ func (n *node) self(s replica.Status) admin.Node {
 	if n.leases != nil {
 		a.LeaseMS, a.StaleOKMS = cmp.Or(n.replica.Lease, latchkey.DefaultLease).Milliseconds(), n.replica.StaleOK.Milliseconds()
 	}
-	if s.Remaining > 0 {
+	switch lease := s.Remaining - s.Stale; {
+	case s.Remaining == replica.Endless:
 		a.State = admin.NodeAnswering
-	}
-	if s.Remaining > 0 && s.Remaining != replica.Endless {
-		a.RemainingMS = s.Remaining.Milliseconds()
+	case lease > 0:
+		a.State, a.RemainingMS = admin.NodeAnswering, lease.Milliseconds()
+	case s.Stale > 0:
+		a.State, a.StaleMS = admin.NodeStale, s.Stale.Milliseconds()
+	case n.leases != nil && !n.joined.Load():
+		a.State = admin.NodeStarting
 	}
 	if s.Alarm != nil {
 		a.Alarm = s.Alarm.Error()
@@ -99,7 +107,7 @@ func nodeOf(g latchkey.Registration) admin.Node {
 	case g.Age < g.Lease:
 		a.State = admin.NodeAnswering
 	case g.Age < g.Lease+g.StaleOK:
-		a.State = admin.NodeStale
+		a.State, a.StaleMS = admin.NodeStale, (g.Lease + g.StaleOK - g.Age).Milliseconds()
 	default:
 		a.State = admin.NodeSilent
 	}

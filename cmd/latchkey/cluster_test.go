@@ -364,8 +364,15 @@ func databaseDown(t *testing.T, f *cluster) {
 		t.Errorf("within the lease, a verdict is %d, must be made from memory", got)
 	}
 	_, said, code := f.latchkey(t, "first", "team", "list")
-	if code != 1 || strings.Contains(said, "panic") || strings.Count(said, "\n") != 1 {
+	if code != exitFailed || strings.Contains(said, "panic") || strings.Count(said, "\n") != 1 {
 		t.Errorf("a look-up without a database: exit code %d, %q", code, said)
+	}
+	out, said, code := f.latchkey(t, "first", "node", "list")
+	if code != exitFailed || !strings.Contains(out, "first") || !strings.Contains(out, p.url) || !strings.Contains(said, "only the node that was asked is known") {
+		t.Errorf("node list without a database: exit code %d, %q, %q: it must show the node that was asked", code, out, said)
+	}
+	if _, said, code = f.latchkey(t, "first", "canary", "--rolls", "1"); code != exitFailed || !strings.Contains(said, "only the node that was asked is known") {
+		t.Errorf("a canary without a list of nodes: exit code %d, %q", code, said)
 	}
 	waitFor(t, "/readyz to warn", func() bool {
 		_, body := p.ops(t, "/readyz")

@@ -152,7 +152,7 @@ func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	s := n.replica.Status()
 	gauge(out, "latchkey_lease_remaining_seconds",
-		"For how long this node can answer without hearing from the database: +Inf where one process owns the data, 0 where it cannot.", leaseSeconds(s.Remaining))
+		"For how long this node can answer without hearing from the database, --stale-ok included: +Inf where one process owns the data, 0 where it cannot; never negative.", leaseSeconds(s.Remaining))
 	gauge(out, "latchkey_revision", "The last change that this node's memory holds.", float64(s.Revision))
 	gauge(out, "latchkey_history_alarm", "1: the database has another history, and a person must look.", truth(s.Alarm != nil))
 

@@ -284,11 +284,44 @@ func TestNodeStates(t *testing.T) {
 		{"it stands for lost ones", "lost_5b7c", 0, time.Second, time.Second, admin.NodeLost, 0},
 	} {
 		n := nodeOf(latchkey.Registration{ID: c.id, Node: "n", Lease: 3 * time.Second, StaleOK: c.stale, Renewals: c.renewals, Renewed: renewed, Age: c.age})
+		if left := (3*time.Second + c.stale - c.age).Milliseconds(); n.StaleMS != 0 != (c.state == admin.NodeStale) || n.StaleMS > 0 && n.StaleMS != left {
+			t.Errorf("%s: it may answer for %d ms, must be %d", c.rule, n.StaleMS, left)
+		}
 		if n.State != c.state || n.RemainingMS != c.remaining {
 			t.Errorf("%s: it is %q with %d ms, must be %q with %d ms", c.rule, n.State, n.RemainingMS, c.state, c.remaining)
 		}
 		if !slices.Contains(nodeStates(), n.State) {
 			t.Errorf("%s: the metrics do not know the state %q", c.rule, n.State)
+		}
+	}
+}
+
+// TestSelf holds that a node says of itself what the others say of it.
+func TestSelf(t *testing.T) {
+	n := &node{name: "n", leases: struct{ sharedStore }{}, replica: &replica.Replica{Lease: 3 * time.Second, StaleOK: 10 * time.Second}}
+	for _, c := range []struct {
+		rule   string
+		joined bool
+		status replica.Status
+		state  string
+		lease  string
+	}{
+		{"it is starting", false, replica.Status{}, admin.NodeStarting, "none yet, of 3.0 s, then 10.0 s stale"},
+		{"its lease is good", true, replica.Status{Remaining: 12 * time.Second, Stale: 10 * time.Second}, admin.NodeAnswering, "2.0 s of 3.0 s, then 10.0 s stale"},
+		{"its lease is over, and it goes on", true, replica.Status{Remaining: 4 * time.Second, Stale: 4 * time.Second}, admin.NodeStale, "over; 4.0 s of 10.0 s stale"},
+		{"it cannot answer", true, replica.Status{}, admin.NodeUnavailable, "over, of 3.0 s, then 10.0 s stale"},
+	} {
+		n.joined.Store(c.joined)
+		if got := n.self(c.status); got.State != c.state || leaseOf(got) != c.lease {
+			t.Errorf("%s: it says %q, %q, must be %q, %q", c.rule, got.State, leaseOf(got), c.state, c.lease)
+		}
+	}
+	for rule, c := range map[string]struct {
+		age   time.Duration
+		lease string
+	}{"its lease is good": {time.Second, "2.0 s of 3.0 s, then 10.0 s stale"}, "its lease is over, and it goes on": {9 * time.Second, "over; 4.0 s of 10.0 s stale"}} {
+		if got := leaseOf(nodeOf(latchkey.Registration{ID: "A", Lease: 3 * time.Second, StaleOK: 10 * time.Second, Renewals: 1, Age: c.age})); got != c.lease {
+			t.Errorf("of another node, %s: %q, must be %q", rule, got, c.lease)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"latchkey"
@@ -77,6 +78,7 @@ type node struct {
 	lock      *os.File
 	first     *latchkey.NewTeam // set if this process made the store
 	serves    bool              // it answers requests
+	joined    atomic.Bool       // it has had a lease on a database that is shared, or knows why it has none
 
 	running sync.WaitGroup // the replica's upkeep
 	stop    context.CancelFunc
@@ -153,6 +155,7 @@ func (n *node) join(ctx context.Context, logger *slog.Logger) error {
 	if err := n.replica.Join(ctx); err != nil {
 		return err
 	}
+	n.joined.Store(true)
 	n.keepUp(ctx)
 	return n.endDue(ctx, logger)
 }

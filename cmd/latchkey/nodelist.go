@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -37,7 +38,7 @@ func (c *nodeList) Run(s *session) error {
 				s.remark("%s: %s (if what the database holds now is right, say so: %s)", plain(n.Name), plain(n.Alarm), s.command("latchkey database accept"))
 			}
 		}
-		return s.show(all, func(w io.Writer) {
+		shown := s.show(all, func(w io.Writer) {
 			var rows [][]string
 			for _, n := range all.Nodes {
 				rows = append(rows, []string{n.Name, dash(n.Address), n.Version, strconv.FormatInt(n.Revision, 10), n.State, leaseOf(n)})
@@ -46,7 +47,16 @@ func (c *nodeList) Run(s *session) error {
 				table(w, []string{"NODE", "ADDRESS", "VERSION", "REVISION", "STATE", "LEASE"}, rows)
 			}
 		})
+		return errors.Join(shown, unlisted(all))
 	})
+}
+
+// unlisted is an error if the nodes could not be read, but for the one that was asked.
+func unlisted(all admin.Nodes) error {
+	if all.Failure == "" {
+		return nil
+	}
+	return fmt.Errorf("only the node that was asked is known, and not the others: %s", all.Failure)
 }
 
 // leaseOf says what is left of a node's lease, in words.
@@ -54,21 +64,23 @@ func leaseOf(n admin.Node) string {
 	if n.LeaseMS == 0 {
 		return "without end"
 	}
-	length := seconds(n.LeaseMS)
+	length, stale := seconds(n.LeaseMS), ""
 	if n.StaleOKMS > 0 {
-		length += " + " + seconds(n.StaleOKMS)
+		stale = ", then " + seconds(n.StaleOKMS) + " stale"
 	}
 	switch {
 	case n.State == admin.NodeLost:
-		return "up to " + length
+		return "up to " + length + stale
 	case n.State == admin.NodeStarting:
-		return "none yet, of " + length
+		return "none yet, of " + length + stale
 	case n.RemainingMS > 0:
-		return seconds(n.RemainingMS) + " of " + length
+		return seconds(n.RemainingMS) + " of " + length + stale
+	case n.State == admin.NodeStale:
+		return "over; " + seconds(n.StaleMS) + " of " + seconds(n.StaleOKMS) + " stale"
 	case n.Renewed != nil:
-		return "renewed " + at(*n.Renewed) + ", for " + length
+		return "renewed " + at(*n.Renewed) + ", for " + length + stale
 	}
-	return "over, of " + length
+	return "over, of " + length + stale
 }
 
 // seconds writes milliseconds as seconds, to the tenth.
