@@ -24,9 +24,6 @@ var (
 	// comma, =>, or ]= between the two.
 	headerPair = regexp.MustCompile(`(?i)['"]authorization['"][ \t]*(?:=>|\][ \t]*=|[:,=])[ \t]*` + quoted)
 
-	// userArgument is the user name and password that curl is given.
-	userArgument = regexp.MustCompile(`(?m)(?:^|[ \t])(?:-u|--user)[ \t=]*(?:` + quoted + `|([^\s'"]+))`)
-
 	// otherHeader is a header in which other services look for a key.
 	otherHeader = regexp.MustCompile(`(?im)(?:^[>* \t]*|['"][ \t]*)((?:x-)?(?:api-?key|api-token|auth-token|access-token))['"]?[ \t]*:`)
 
@@ -61,8 +58,8 @@ func readPasted(text string) pasted {
 	if m := otherHeader.FindStringSubmatch(text); m != nil {
 		return pasted{elsewhere: "a header named " + m[1]}
 	}
-	if m := userArgument.FindStringSubmatch(text); m != nil {
-		return pasted{fields: []string{basicOf(strings.Join(m[1:], ""))}, as: "What follows -u, read here as curl sends it: by Basic."}
+	if user, found := curlUser(text); found {
+		return pasted{fields: []string{basicOf(user)}, as: "What follows -u, read here as curl sends it: by Basic."}
 	}
 	if queryKey.MatchString(text) {
 		return pasted{elsewhere: "the query of a URL", leak: " Replace it if this was sent: URLs are kept in logs."}
