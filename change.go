@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -275,47 +274,6 @@ func (k *Keyring) retireKey(ctx context.Context, team, expected string, by Actor
 		return nil
 	})
 	return h.Team, s, err
-}
-
-// EndOverlaps ends the old keys whose overlap is over by the store's clock. It
-// is called about twice a second, and before the first request is answered.
-func (k *Keyring) EndOverlaps(ctx context.Context) error {
-	due, err := k.Store.DueOverlaps(ctx)
-	if err != nil {
-		return fmt.Errorf("look for overlaps that are over: %w", err)
-	}
-	// Where a node is gone each waits for its lease, and no team may wait for another's.
-	failed := make([]error, len(due))
-	turn := make(chan struct{}, overlapsAtOnce)
-	var ending sync.WaitGroup
-	for i, id := range due {
-		turn <- struct{}{}
-		ending.Go(func() {
-			defer func() { <-turn }()
-			failed[i] = k.endOverlap(ctx, id)
-		})
-	}
-	ending.Wait()
-	return errors.Join(failed...)
-}
-
-// overlapsAtOnce is how many teams' overlaps end at the same time.
-const overlapsAtOnce = 64
-
-func (k *Keyring) endOverlap(ctx context.Context, team string) error {
-	_, _, err := k.edit(ctx, team, func(now time.Time, h *Holding) error {
-		old := h.OldAPIKey()
-		if old == nil || old.Until.After(now) {
-			return ErrNoChange // another node was faster, or the key was rolled again
-		}
-		old.End(now, System.Name, EndedByOverlap)
-		h.note(now, System, ActionOverlapEnd, old.ID, "")
-		return nil
-	})
-	if err != nil && !errors.Is(err, ErrNoChange) && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("end overlap of %s: %w", team, err)
-	}
-	return nil
 }
 
 // CreateSecret gives a team another API secret. A team that has as many as it

@@ -135,7 +135,8 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 }
 
 // load loads the credentials, where one process owns them, and ends overlaps that
-// came due while nobody ran.
+// came due while nobody ran: nothing is served before. On a database that is shared
+// that is done as soon as the node serves, for it may wait for a node that is gone.
 func (n *node) load(ctx context.Context, c *nodeConfig) error {
 	if err := n.replica.Join(ctx); err != nil {
 		return err
@@ -143,12 +144,12 @@ func (n *node) load(ctx context.Context, c *nodeConfig) error {
 	if !c.Command {
 		n.keepUp(ctx)
 	}
-	return n.endDue(ctx, c.Logger)
+	return n.keyring.EndOverlaps(ctx)
 }
 
 // join loads the credentials of a database that is shared, and takes the node's
 // place among the others. The node answers meanwhile.
-func (n *node) join(ctx context.Context, logger *slog.Logger) error {
+func (n *node) join(ctx context.Context) error {
 	if n.leases == nil {
 		return nil
 	}
@@ -157,7 +158,7 @@ func (n *node) join(ctx context.Context, logger *slog.Logger) error {
 	}
 	n.joined.Store(true)
 	n.keepUp(ctx)
-	return n.endDue(ctx, logger)
+	return nil
 }
 
 // keepUp keeps memory and lease up to date. It goes on when the listeners have
@@ -166,22 +167,6 @@ func (n *node) keepUp(ctx context.Context) {
 	var run context.Context
 	run, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	n.running.Go(func() { n.replica.Run(run) })
-}
-
-// endDue ends overlaps that came due while nobody ran. Where one process owns the
-// data, nothing is served before. On a database that is shared it is tried again
-// as soon as the node serves, and not at all while nobody can say which history
-// is the right one: a node that was started then would write to it.
-func (n *node) endDue(ctx context.Context, logger *slog.Logger) error {
-	if n.leases != nil && n.replica.Status().Alarm != nil {
-		return nil
-	}
-	err := n.keyring.EndOverlaps(ctx)
-	if err == nil || n.leases == nil || ctx.Err() != nil {
-		return err
-	}
-	logger.Error("overlaps that are over were not ended; it is tried again", "error", err)
-	return nil
 }
 
 func (n *node) openJournal(ctx context.Context, c *nodeConfig) (err error) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 
@@ -22,19 +21,17 @@ func (s *busyStore) DueOverlaps(context.Context) ([]string, error) {
 	return nil, errors.New("the database is busy")
 }
 
-// TestOverlapsThatCannotBeEnded holds that they keep a node of a cluster from
-// nothing, and a process that owns its data from starting.
+func (s *busyStore) Changes(context.Context, latchkey.Revision) (latchkey.Changes, error) {
+	return latchkey.Changes{}, nil
+}
+
+// TestOverlapsThatCannotBeEnded holds that they keep a process that owns its data
+// from starting.
 func TestOverlapsThatCannotBeEnded(t *testing.T) {
-	for _, shared := range []bool{true, false} {
-		var said strings.Builder
-		store := &busyStore{}
-		n := &node{keyring: &latchkey.Keyring{Store: store}, replica: &replica.Replica{}}
-		if shared {
-			n.leases = struct{ sharedStore }{}
-		}
-		err := n.endDue(t.Context(), slog.New(slog.NewTextHandler(&said, nil)))
-		if (err != nil) == shared || store.asked != 1 || strings.Contains(said.String(), "the database is busy") != shared {
-			t.Errorf("on a shared database (%t): %v, the log says %q", shared, err, said.String())
-		}
+	store := &busyStore{}
+	memory := &replica.Replica{Store: store}
+	n := &node{keyring: &latchkey.Keyring{Store: store, Replica: memory}, replica: memory}
+	if err := n.load(t.Context(), &nodeConfig{Command: true}); err == nil || !strings.Contains(err.Error(), "the database is busy") || store.asked != 1 {
+		t.Errorf("it starts (%v)", err)
 	}
 }

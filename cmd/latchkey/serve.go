@@ -102,7 +102,7 @@ func (c *serveCmd) Run(g *globals) error {
 	if err == nil {
 		waiting.api()
 		s.begin()
-		err = n.join(starting, logger)
+		err = n.join(starting)
 	}
 	started()
 	waiting.close()

@@ -23,7 +23,7 @@ import (
 const (
 	// signalEcho is how long a second signal counts as the same.
 	signalEcho = 20 * time.Millisecond
-	// otherDrain is how long visits of the console and commands may go on.
+	// otherDrain is how long visits of the console, commands, and ends of overlaps may go on.
 	otherDrain = 5 * time.Second
 	// lastWords is how long requests that are broken off may take to say so.
 	lastWords = time.Second
@@ -254,6 +254,8 @@ func (s *server) keepHouse(ctx context.Context) {
 	purge, retain := s.alone(ctx, s.purge), s.alone(ctx, s.retain)
 	purges.Go(purge)
 	purges.Go(retain)
+	ending := &latchkey.Overlaps{Keyring: s.node.keyring}
+	defer s.settleOverlaps(ctx, ending)
 	failing := false // a database that is down for an hour is not said so 7,200 times
 	for {
 		var err error
@@ -264,8 +266,8 @@ func (s *server) keepHouse(ctx context.Context) {
 			if s.node.replica.Status().Alarm != nil {
 				continue
 			}
-			err = s.node.keyring.EndOverlaps(ctx)
-			if err == nil && failing {
+			err = ending.End(ctx)
+			if err == nil && failing && !ending.Busy() {
 				s.logger.Info("housekeeping goes on")
 				failing = false
 			}
@@ -278,6 +280,16 @@ func (s *server) keepHouse(ctx context.Context) {
 			s.logger.Error("housekeeping failed; it is tried again", "error", err)
 			failing = true
 		}
+	}
+}
+
+// settleOverlaps waits for ends of overlaps that are under way, for a while: a node
+// that is gone may hold them up for its lease.
+func (s *server) settleOverlaps(ctx context.Context, ending *latchkey.Overlaps) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), otherDrain)
+	defer cancel()
+	if err := ending.Wait(ctx); err != nil {
+		s.logger.Warn("ends of overlaps that are still under way are not waited for")
 	}
 }
 
