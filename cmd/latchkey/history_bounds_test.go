@@ -12,7 +12,7 @@ import (
 
 // What is promised of time while something goes wrong.
 const (
-	backWithin = time.Second // of the mending of its wire a node answers again: the median
+	backWithin = time.Second // of the mending of its wire a node answers again
 	tries      = 5           // of an injection: a trap may see no roll
 )
 
@@ -37,6 +37,8 @@ type bounds struct {
 	mu       sync.Mutex
 	waits    []time.Duration // through others, while one node suffered
 	returns  []time.Duration // from the mending of a wire to the node's first answer
+	follows  []time.Duration // from when a roll of unknown outcome was seen to be made to the last call that did not follow
+	seen     []time.Duration // from the end of its call to when it was seen
 	injected map[string]int
 	again    int // injections that came to nothing, and were made again
 }
@@ -81,6 +83,18 @@ func (h *history) returned(n *member) {
 	h.returns = append(h.returns, time.Duration(seen-back))
 }
 
+// tookUnknown notes how rolls of unknown outcome were followed that were made.
+func (b *bounds) tookUnknown(made []*rolled) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range made {
+		b.follows = append(b.follows, r.follows)
+		if r.ended != never {
+			b.seen = append(b.seen, max(0, r.made-r.ended))
+		}
+	}
+}
+
 // report prints what was counted, and fails the test if a bound was broken.
 func (b *bounds) report(t *testing.T, lease time.Duration) {
 	t.Helper()
@@ -114,13 +128,27 @@ func (b *bounds) held(lease time.Duration) (kept, over []string) {
 	}
 	slack := time.Duration(max(1, b.slack))
 	if len(b.returns) > 0 {
-		hold(quantile(b.returns, 0.5) <= backWithin*slack, "cut-off nodes answered again after: %s (promised: within %v; %d took longer)",
-			spread(b.returns), backWithin, longer(b.returns, backWithin))
+		// A long run has the machine to itself: there 99 of 100 must be in time, and
+		// the hundredth is printed, since a process that is not given a processor for a
+		// second is late whatever it does. A short run has few, beside other work: one
+		// that is late tells nothing there, but half of them do.
+		held, name := 0.99, "99 %"
+		if slack > 1 {
+			held, name = 0.5, "median"
+		}
+		hold(quantile(b.returns, held) <= backWithin*slack, "cut-off nodes answered again after: %s (promised: within %v, held: the %s within %v; %d took longer)",
+			spread(b.returns), backWithin, name, backWithin*slack, longer(b.returns, backWithin))
 	}
 	if len(b.waits) > 0 {
 		within := rollWithin(lease)
 		hold(slices.Max(b.waits) <= within+(slack-1)*time.Second, "rolls through other nodes while one suffers: %s (promised: within %v; %d took longer)",
 			spread(b.waits), within, longer(b.waits, within))
+	}
+	if len(b.follows) > 0 {
+		// No slack: a slow machine may make an answer late, but not a lease longer.
+		within := lease * 101 / 100
+		hold(slices.Max(b.follows) <= within, "rolls of unknown outcome that were made were followed by all answers after: %s (promised: within %v; they were seen in the database after %s)",
+			spread(b.follows), within, spread(b.seen))
 	}
 	if noticed, unmoved := b.noticed.Load(), b.unmoved.Load(); noticed+unmoved > 0 {
 		// A slow machine may hold up a node of its own accord.

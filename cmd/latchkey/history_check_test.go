@@ -15,16 +15,20 @@ type script struct {
 	calls map[string]time.Duration
 }
 
+// leaseOfScript is the lease of its nodes.
+const leaseOfScript = 10 * time.Second
+
 func newScript() *script {
 	s := &script{keys: map[string]*rolled{}, calls: map[string]time.Duration{}}
-	s.ledger = &ledger{team: "t", tally: &s.tally, fault: func(string) {}, now: func() time.Duration { s.clock++; return s.clock }}
+	s.ledger = &ledger{team: "t", tally: &s.tally, fault: func(string) {}, lease: leaseOfScript, now: func() time.Duration { s.clock++; return s.clock }}
 	return s
 }
 
-func (s *script) begin(key string)   { s.keys[key] = s.ledger.begin() }
-func (s *script) returns(key string) { s.acknowledge(s.keys[key], key) }
-func (s *script) fails(key string)   { s.fail(s.keys[key]) }
-func (s *script) asks(name string)   { s.calls[name] = s.ledger.now() }
+func (s *script) begin(key string)      { s.keys[key] = s.ledger.begin() }
+func (s *script) returns(key string)    { s.acknowledge(s.keys[key], key) }
+func (s *script) fails(key string)      { s.fail(s.keys[key]) }
+func (s *script) waits(d time.Duration) { s.clock += d }
+func (s *script) asks(name string)      { s.calls[name] = s.ledger.now() }
 
 // TestLedger holds the checker itself: what breaks the promise is found, and
 // nothing else is.
@@ -77,14 +81,14 @@ func TestLedger(t *testing.T) {
 		}, counts{wrong: 1}},
 		{"a key is neither alive nor dead after a roll of unknown outcome", func(s *script) {
 			s.begin("b")
-			s.lose()
+			s.lose(s.keys["b"])
 			s.asks("v")
 			s.verify(1, s.keys["a"], s.calls["v"], refused)
 			s.verify(2, s.keys["a"], s.calls["v"], accepted)
 		}, counts{}},
 		{"and it is dead when the next roll has returned", func(s *script) {
 			s.begin("b")
-			s.lose()
+			s.lose(s.keys["b"])
 			s.begin("c")
 			s.returns("c")
 			s.asks("v")
@@ -92,7 +96,7 @@ func TestLedger(t *testing.T) {
 		}, counts{stale: 1}},
 		{"a roll of unknown outcome may come after the next one", func(s *script) {
 			s.begin("b")
-			s.lose()
+			s.lose(s.keys["b"])
 			s.begin("c")
 			s.returns("c")
 			s.asks("v")
@@ -100,7 +104,7 @@ func TestLedger(t *testing.T) {
 		}, counts{}},
 		{"but not once it was seen to be made", func(s *script) {
 			s.begin("b")
-			s.lose()
+			s.lose(s.keys["b"])
 			s.resolve("b")
 			s.begin("c")
 			s.returns("c")
@@ -108,6 +112,35 @@ func TestLedger(t *testing.T) {
 			s.verify(2, s.keys["c"], s.calls["v"], refused)
 			s.verify(2, s.keys["b"], s.calls["v"], accepted)
 		}, counts{stale: 1, wrong: 1}},
+		{"within a lease of when it was seen, a node may not have heard of it", func(s *script) {
+			s.begin("b")
+			s.lose(s.keys["b"])
+			s.resolve("b")
+			s.waits(leaseOfScript)
+			s.asks("v")
+			s.verify(2, s.keys["b"], s.calls["v"], refused)
+			s.verify(1, s.keys["a"], s.calls["v"], accepted)
+		}, counts{}},
+		{"after it, every answer follows", func(s *script) {
+			s.begin("b")
+			s.lose(s.keys["b"])
+			s.resolve("b")
+			s.waits(leaseOfScript * 102 / 100)
+			s.asks("v")
+			s.verify(2, s.keys["b"], s.calls["v"], refused)
+			s.verify(1, s.keys["a"], s.calls["v"], accepted)
+			s.verify(0, s.keys["b"], s.calls["v"], unavailable)
+		}, counts{other: 2}},
+		{"but for a roll that may have come after it", func(s *script) {
+			s.begin("b")
+			s.lose(s.keys["b"])
+			s.resolve("b")
+			s.waits(leaseOfScript * 102 / 100)
+			s.begin("c")
+			s.lose(s.keys["c"])
+			s.asks("v")
+			s.verify(2, s.keys["b"], s.calls["v"], refused)
+		}, counts{}},
 		{"two rolls at once may come in either order", func(s *script) {
 			s.begin("b")
 			s.begin("c")
@@ -190,9 +223,15 @@ func TestBounds(t *testing.T) {
 		{"a node that is back in time", func(b *bounds) { b.returns = []time.Duration{backWithin} }, false, 1},
 		{"a node that is back too late", func(b *bounds) { b.returns = []time.Duration{backWithin + time.Millisecond} }, true, 1},
 		{"one that is late on a slow machine", func(b *bounds) { b.returns = []time.Duration{backWithin + time.Millisecond} }, false, 5},
+		{"two of a hundred that are back too late", func(b *bounds) { b.returns = returnsWith(2) }, true, 1},
+		{"one of a hundred", func(b *bounds) { b.returns = returnsWith(1) }, false, 1},
+		{"half of them on a slow machine", func(b *bounds) { b.returns = returnsWith(51) }, true, 5},
+		{"fewer on a slow machine", func(b *bounds) { b.returns = returnsWith(49) }, false, 5},
 		{"a roll that is in time", func(b *bounds) { b.waits = []time.Duration{rollWithin(lease)} }, false, 1},
 		{"one roll of two that is late", func(b *bounds) { b.waits = late }, true, 1},
 		{"one that is late on a slow machine", func(b *bounds) { b.waits = late }, false, 5},
+		{"an unknown roll that is followed in time", func(b *bounds) { b.follows = []time.Duration{lease} }, false, 1},
+		{"one that is followed too late, on any machine", func(b *bounds) { b.follows = []time.Duration{0, lease*101/100 + 1} }, true, 5},
 		{"others that do not notice", func(b *bounds) { b.unmoved.Add(1000) }, false, 1},
 		{"others that notice once", func(b *bounds) { b.unmoved.Add(1000); b.noticed.Add(1) }, true, 1},
 		{"others that notice once on a slow machine", func(b *bounds) { b.unmoved.Add(1000); b.noticed.Add(1) }, false, 5},
@@ -204,6 +243,15 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: kept %q, over %q", c.rule, kept, over)
 		}
 	}
+}
+
+// returnsWith is a hundred returns, of which so many are late on any machine.
+func returnsWith(late int) []time.Duration {
+	returns := make([]time.Duration, 100)
+	for i := range late {
+		returns[i] = 10 * backWithin
+	}
+	return returns
 }
 
 // TestBoundsOfOthers holds whom the bounds look at: the nodes that are not cut

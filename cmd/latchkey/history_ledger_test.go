@@ -67,6 +67,10 @@ type rolled struct {
 	failed    bool          // it is known that nothing was changed
 	value     string        // of the key; empty until it is known
 	deadBy    time.Duration // when a roll returned that had begun after this one had returned
+	ended     time.Duration // when its call ended without an outcome; never
+	goneBy    time.Duration // from when on no answer may accept the key, whatever roll of unknown outcome ended it
+	heldBy    time.Duration // from when on every answer accepts the key that such a roll made
+	follows   time.Duration // after it was seen to be made, the last call of a verdict that did not follow it
 	threats   []*rolled     // the rolls that may have come after this one
 }
 
@@ -85,11 +89,14 @@ type ledger struct {
 	now   func() time.Duration
 	tally *tally
 	fault func(rule string) // says what was broken
+	lease time.Duration     // in which answers follow a roll of unknown outcome
 
 	mu       sync.Mutex
 	rolls    []*rolled // in the order of their calls; the first is the creation
 	verdicts []verified
 	view     atomic.Pointer[view]
+	// lastUnknown is the last roll of unknown outcome that was seen to be made.
+	lastUnknown *rolled
 }
 
 // A view is what callers choose their keys from.
@@ -102,7 +109,7 @@ type view struct {
 func (l *ledger) begin() *rolled {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := &rolled{number: len(l.rolls), call: l.now(), ret: never, made: never, deadBy: never}
+	r := &rolled{number: len(l.rolls), call: l.now(), ret: never, made: never, deadBy: never, ended: never, goneBy: never, heldBy: never}
 	for _, earlier := range l.rolls {
 		if earlier.failed {
 			continue
@@ -144,7 +151,12 @@ func (l *ledger) fail(r *rolled) {
 }
 
 // lose notes that nobody knows whether a roll was made.
-func (l *ledger) lose() { l.tally.unknown.Add(1) }
+func (l *ledger) lose(r *rolled) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.ended = l.now()
+	l.tally.unknown.Add(1)
+}
 
 // publish tells callers of the keys. l.mu is held.
 func (l *ledger) publish() {
@@ -180,8 +192,29 @@ func (l *ledger) verify(node int, key *rolled, call time.Duration, is reply) (re
 		l.tally.wrong.Add(1)
 		l.fault(fmt.Sprintf("WRONG REFUSAL on node %d of key %d of %s: called %v after its roll had returned (at %v), and nobody had rolled it",
 			node+1, key.number, l.team, call-key.ret, key.ret))
+	case is == accepted && key.goneBy <= call, is == refused && key.heldBy <= call && !threatened(key, ret):
+		l.tally.other.Add(1)
+		l.fault(fmt.Sprintf("LATE on node %d: key %d of %s is %v, over %v after the roll of unknown outcome that says otherwise was seen to be made",
+			node+1, key.number, l.team, is, l.follow()))
 	}
+	l.watchUnknown(key, call, ret, is)
 	return ret
+}
+
+// follow is within what time every answer follows a roll of unknown outcome that
+// was made: of the one lease that is promised, as a slow clock measures it.
+func (l *ledger) follow() time.Duration { return l.lease * 101 / 100 }
+
+// watchUnknown notes how long after it was seen to be made a roll of unknown
+// outcome is not followed by all answers.
+func (l *ledger) watchUnknown(key *rolled, call, by time.Duration, is reply) {
+	last := l.lastUnknown
+	if last == nil || call <= last.made {
+		return
+	}
+	if is == accepted && key != last && key.goneBy != never || is == refused && key == last && !threatened(key, by) {
+		last.follows = max(last.follows, call-last.made)
+	}
 }
 
 // threatened reports whether a roll that had been called by then may have ended
@@ -210,9 +243,31 @@ func (l *ledger) resolve(value string) {
 		l.fault(fmt.Sprintf("%s has a key that no roll of unknown outcome can have made: one that was reported as failed was made", l.team))
 		return
 	}
-	// ret stays never: not all nodes need follow it yet.
-	l.rolls[unknown].value, l.rolls[unknown].made = value, l.now()
+	// ret stays never: not all nodes need follow it yet. They need within a lease,
+	// which counts from now on: the call may have ended before the COMMIT that it had
+	// sent came to the database.
+	made := l.rolls[unknown]
+	made.value, made.made = value, l.now()
+	made.heldBy = made.made + l.follow()
+	for _, r := range l.rolls {
+		if r != made && r.made != never {
+			r.goneBy = min(r.goneBy, made.heldBy)
+		}
+	}
+	l.lastUnknown = made
 	l.publish()
+}
+
+// unknowns are the rolls of unknown outcome that were seen to be made.
+func (l *ledger) unknowns() (made []*rolled) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.rolls {
+		if r.heldBy != never {
+			made = append(made, r)
+		}
+	}
+	return made
 }
 
 // settled reports whether of every roll it is known if it was made.

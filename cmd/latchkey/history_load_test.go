@@ -208,7 +208,7 @@ func (h *history) roll(ctx context.Context, team *ledger, n *member) reply {
 		}
 		return accepted
 	case errors.Is(err, latchkey.ErrOutcomeUnknown):
-		team.lose()
+		team.lose(r)
 		h.because("unknown: " + err.Error())
 		return broken
 	default:
@@ -243,7 +243,13 @@ func (h *history) resolve(ctx context.Context, team *atomic.Pointer[ledger]) {
 	}
 	old := team.Load()
 	team.Store(h.newTeam(ctx))
-	old.linearize(nodes, time.Second)
+	h.close(old, time.Second)
+}
+
+// close ends a team's history: porcupine judges it, and bounds keep its times.
+func (h *history) close(l *ledger, patience time.Duration) {
+	l.linearize(nodes, patience)
+	h.tookUnknown(l.unknowns())
 }
 
 // show returns a team's key as the database has it, when it answers.
@@ -264,7 +270,7 @@ func (h *history) show(ctx context.Context, team string) (value string, err erro
 // newTeam makes a team, however long it takes.
 func (h *history) newTeam(ctx context.Context) *ledger {
 	for i := 0; ctx.Err() == nil; i++ {
-		l := &ledger{team: fmt.Sprintf("h%d", h.made.Add(1)), now: h.now, tally: &h.tally, fault: h.fail}
+		l := &ledger{team: fmt.Sprintf("h%d", h.made.Add(1)), now: h.now, tally: &h.tally, fault: h.fail, lease: h.lease}
 		r := l.begin()
 		asking, cancel := context.WithTimeout(ctx, longPatience)
 		made, _, err := h.nodes[i%nodes].api.CreateTeam(asking, l.team)
@@ -282,9 +288,8 @@ func (h *history) newTeam(ctx context.Context) *ledger {
 // porcupine. Nobody rolls meanwhile.
 func (h *history) renewTeams() {
 	for _, team := range h.teams {
-		old := team.Swap(h.newTeam(context.Background()))
-		if old != nil {
-			old.linearize(nodes, 5*time.Second)
+		if old := team.Swap(h.newTeam(context.Background())); old != nil {
+			h.close(old, 5*time.Second)
 		}
 	}
 }
@@ -342,7 +347,8 @@ func (h *history) revive(n *member) {
 }
 
 // converge waits until a node follows what the database says: it accepts that
-// key, and refuses all others.
+// key, and refuses all others. What a node answers too late, the ledger finds;
+// patience is for one that does not answer at all.
 func (h *history) converge(n *member, team *ledger, value string) {
 	l := &line{node: n}
 	defer l.close()

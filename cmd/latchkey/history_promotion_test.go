@@ -198,7 +198,7 @@ func (h *history) otherHistory(victim *member) {
 			slot.Store(h.newTeam(h.t.Context()))
 			continue
 		}
-		again := &ledger{team: old.team, now: h.now, tally: &h.tally, fault: h.fail}
+		again := &ledger{team: old.team, now: h.now, tally: &h.tally, fault: h.fail, lease: h.lease}
 		again.acknowledge(again.begin(), value)
 		again.rolls[0].ret = never // not all nodes have loaded it yet
 		for _, n := range h.nodes {
