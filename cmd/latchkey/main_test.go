@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(tidy{m}, map[string]func(){"latchkey": main})
+	testscript.Main(tidy{m}, map[string]func(){"latchkey": main, "embedded": embedded})
 }
 
 // tidy removes the program that was built for the tests.
