@@ -45,7 +45,7 @@ versions:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem . ./jwt ./guard ./sqlite ./client ./journal ./replica ./postgres ./cmd/latchkey
-	LATCHKEY_ROLL_TIME=1 $(GO) test -timeout 30m -run 'TestRollTime|TestNodeCount' -v ./cmd/latchkey
+	LATCHKEY_ROLL_TIME=1 $(GO) test -timeout 30m -run 'TestRollTime|TestVerifyTime|TestNodeCount' -v ./cmd/latchkey
 
 fuzz:
 	scripts/fuzz $(FUZZTIME)

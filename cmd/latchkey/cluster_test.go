@@ -27,6 +27,7 @@ func TestCluster(t *testing.T) {
 	server := postgrestest.Start(t)
 	t.Run("two nodes", func(t *testing.T) { twoNodes(t, newCluster(t, server)) })
 	t.Run("rolls at once", func(t *testing.T) { rollsOfOneTeam(t, newCluster(t, server)) })
+	t.Run("changes at once", func(t *testing.T) { changesOfOneTeam(t, newCluster(t, server)) })
 	t.Run("killed and started again", func(t *testing.T) { killedAndStarted(t, newCluster(t, server)) })
 	t.Run("what is refused", func(t *testing.T) { refusedNodes(t, newCluster(t, server)) })
 	t.Run("without a server", func(t *testing.T) { commandsAlone(t, newCluster(t, server)) })

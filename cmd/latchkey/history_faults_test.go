@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -39,6 +41,8 @@ func faults() []fault {
 		{"slow header", slowHeader},
 		{"slow header on a node that is cut off", slowHeaderCutOff},
 		{"kill -9 of PostgreSQL", killDatabase},
+		{"a tenth of the time", starve},
+		{"one thread while all processors are busy", crowd},
 	}
 	for _, at := range []point{between, commit, inCommit, committed, answered, listing, listed} {
 		list = append(list,
@@ -339,4 +343,40 @@ func stepClock(by time.Duration) func(*history, *member) bool {
 		h.awaitAnswer(victim)
 		return true
 	}
+}
+
+// starve lets a node run for a tenth of the time, in turns that are as long as
+// those of a CPU quota and in some that are as long as a lease.
+func starve(h *history, victim *member) bool {
+	for _, turn := range []time.Duration{100 * time.Millisecond, h.lease / 3, h.lease} {
+		for began := time.Now(); time.Since(began) < max(2*h.lease, 2*turn); {
+			victim.signal(syscall.SIGSTOP)
+			time.Sleep(turn * 9 / 10)
+			victim.signal(syscall.SIGCONT)
+			time.Sleep(turn / 10)
+		}
+	}
+	return true
+}
+
+// crowd starts a node that has one thread, and then twice as many programs that
+// only take time as there are processors.
+func crowd(h *history, victim *member) bool {
+	h.ill.Store(nil) // all suffer
+	victim.kill()
+	victim.env = []string{"GOMAXPROCS=1"}
+	defer func() { victim.env = nil }()
+	if !h.restart(victim) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 6*h.lease)
+	defer cancel()
+	var busy sync.WaitGroup
+	for range 2 * runtime.NumCPU() {
+		busy.Go(func() { _ = exec.CommandContext(ctx, "sh", "-c", "while :; do :; done").Run() })
+	}
+	busy.Wait()
+	victim.kill()
+	victim.env = nil
+	return h.restart(victim)
 }

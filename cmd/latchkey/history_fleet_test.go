@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -48,7 +49,8 @@ type member struct {
 	api   *admin.Client
 	// direct: it goes to PostgreSQL without the wire, from its next start on.
 	direct bool
-	clock  string // the file that its clock is read from, if the program has one
+	clock  string   // the file that its clock is read from, if the program has one
+	env    []string // of its next process alone
 
 	mu      sync.Mutex
 	process *process
@@ -122,7 +124,7 @@ func (n *member) start() error {
 	for {
 		c := exec.Command(w.program, "serve", "--data", n.data(), "--listen", n.addr, "--console", "", "--upstream", w.upstream,
 			"--keyset", filepath.Join(w.dir, "keyset.json"), "--node", n.name(), "--advertise", "http://"+n.addr, "--lease", w.lease.String(), "--drain", "1s")
-		c.Env = append(append(os.Environ(), "LATCHKEY_DATABASE="+n.url(), "LATCHKEY_TEST_CLOCK="+n.clock, "GOMAXPROCS=2"), w.env...)
+		c.Env = append(append(os.Environ(), "LATCHKEY_DATABASE="+n.url(), "LATCHKEY_TEST_CLOCK="+n.clock, "GOMAXPROCS=2"), append(slices.Clone(w.env), n.env...)...)
 		c.Stdout, c.Stderr = n.log, n.log
 		c.SysProcAttr = ownGroup()
 		p := &process{Cmd: c, ended: make(chan struct{})}
