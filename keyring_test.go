@@ -327,6 +327,35 @@ func TestTeams(t *testing.T) {
 	}
 }
 
+// TestPurgedIsForgotten: memory goes with the tombstone, without a restart, and
+// whatever is alive stays.
+func TestPurgedIsForgotten(t *testing.T) {
+	r, ctx := newRing(t), t.Context()
+	dead := r.first.APIKey.Reveal()
+	view, _, err := r.RollKey(ctx, "first", 0, tester)
+	must(t, err)
+	gone, _, err := r.CreateTeam(ctx, "gone", tester)
+	must(t, err)
+	_, _, err = r.DeleteTeam(ctx, "gone", tester)
+	must(t, err)
+	r.want(t, "a dead key is known", dead, latchkey.ReasonKeyRolled)
+	r.wait(time.Hour)
+	n, err := r.store.PurgeTombstones(ctx, time.Minute)
+	must(t, err)
+	if n != 3 {
+		t.Errorf("%d credentials are purged, want two keys and a secret", n)
+	}
+	late, _, err := r.CreateTeam(ctx, "late", tester)
+	must(t, err)
+	r.want(t, "its tombstone was purged", dead, latchkey.ReasonKeyUnknown)
+	r.want(t, "its team was purged", gone.APIKey.Reveal(), latchkey.ReasonKeyUnknown)
+	r.want(t, "what is alive stays", view.APIKey.Reveal(), latchkey.ReasonOK)
+	r.want(t, "what came later is there", late.APIKey.Reveal(), latchkey.ReasonOK)
+	_, _, err = r.RollKey(ctx, "late", 0, tester)
+	must(t, err)
+	r.want(t, "what died later is known", late.APIKey.Reveal(), latchkey.ReasonKeyRolled)
+}
+
 // TestEachChangeIsInTheAudit holds that a change and its event are one.
 func TestEachChangeIsInTheAudit(t *testing.T) {
 	r, ctx := newRing(t), t.Context()

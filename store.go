@@ -64,6 +64,7 @@ type Changes struct {
 	After       Revision // the changes begin above this revision; 0: this is everything
 	Revision    Revision // and reach to this one, inclusive
 	ChangeID    string   // the ID of the change that made Revision
+	Horizon     Revision // what ended up to here may have been purged
 	Teams       []Team
 	Credentials []Credential
 }

@@ -221,7 +221,7 @@ type reading struct {
 }
 
 func (r *reading) result() latchkey.Changes {
-	r.changes.Revision, r.changes.ChangeID = r.at.position.Revision, r.at.position.ChangeID
+	r.changes.Revision, r.changes.ChangeID, r.changes.Horizon = r.at.position.Revision, r.at.position.ChangeID, r.at.horizon
 	return r.changes
 }
 

@@ -47,6 +47,7 @@ func (r *Replica) catchUp(ctx context.Context, rev latchkey.Revision) error {
 		return fmt.Errorf("read changes after revision %d: %w", applied, err)
 	}
 	r.apply(changes)
+	r.forget(changes.Horizon)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.position = position(changes)

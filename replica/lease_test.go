@@ -188,6 +188,34 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// TestTakeForgets holds that a renewal takes out of memory what was purged, and
+// nothing that is alive or that ended later.
+func TestTakeForgets(t *testing.T) {
+	r := &Replica{Node: "n", Lease: time.Second}
+	r.init()
+	r.registration.ID = "me"
+	key := func(n byte, revision latchkey.Revision, ended time.Time) latchkey.Credential {
+		return latchkey.Credential{ID: string(rune('a' + n)), TeamID: "team", Kind: latchkey.KindAPIKey, Digest: latchkey.Digest{n}, Ended: ended, Revision: revision}
+	}
+	take := func(from, to, horizon latchkey.Revision, credentials ...latchkey.Credential) {
+		t.Helper()
+		ask := latchkey.Renewal{ID: "me", Applied: r.position}
+		changes := latchkey.Changes{After: from, Revision: to, ChangeID: fmt.Sprint(to), Horizon: horizon, Credentials: credentials}
+		if _, err := r.take(ask, latchkey.Renewed{Changes: changes}, now(r.clock())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take(0, 4, 0, key(0, 2, time.Now()), key(1, 3, time.Time{}), key(2, 4, time.Now()))
+	for _, horizon := range []latchkey.Revision{3, 3, 2} {
+		take(4, 4, horizon) // nothing has changed, and more or less was purged
+		for n, want := range []bool{false, true, true} {
+			if _, there := r.keys.read(byte(n))[latchkey.Digest{byte(n)}]; there != want {
+				t.Errorf("purged up to %d: credential %d is there: %t, must be %t", horizon, n, there, want)
+			}
+		}
+	}
+}
+
 // TestReapOnce reaps by what was seen, on a clock of its own.
 func TestReapOnce(t *testing.T) {
 	const length = time.Second

@@ -185,6 +185,7 @@ func (r *Replica) take(ask latchkey.Renewal, answer latchkey.Renewed, from insta
 		if moved || answer.Changes.After != ask.Applied.Revision {
 			r.apply(answer.Changes)
 		}
+		r.forget(answer.Changes.Horizon)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

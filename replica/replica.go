@@ -78,7 +78,8 @@ type Replica struct {
 	// One at a time brings memory up to date, and keeps on disk what it holds. It may
 	// take as long as the disk hangs; whoever has both locks took this one first.
 	applying sync.Mutex
-	history  history // of applying
+	history  history           // of applying
+	horizon  latchkey.Revision // of applying: what ended up to here is forgotten
 
 	mu           sync.Mutex // of what follows; nobody waits for anything while holding it
 	closed       bool
@@ -234,6 +235,7 @@ func (r *Replica) load(ctx context.Context) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	r.apply(everything)
+	r.horizon = everything.Horizon
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.position = position(everything)
@@ -334,6 +336,19 @@ func (r *Replica) apply(changes latchkey.Changes) {
 	r.teams.write(teams, r.shardOf, fresh)
 	r.keys.write(keys, shardOfDigest, fresh)
 	r.secrets.write(secrets, r.shardOf, fresh)
+}
+
+// forget takes out of memory what the store has purged: as after a restart, nobody
+// knows then that it ever was. What is alive stays. r.applying is held.
+func (r *Replica) forget(horizon latchkey.Revision) {
+	if horizon <= r.horizon {
+		return
+	}
+	r.horizon = horizon
+	dead := func(f *latchkey.Found) bool { return !f.Credential.Live() && f.Credential.Revision <= horizon }
+	r.keys.remove(dead)
+	r.secrets.remove(dead)
+	r.teams.remove(func(t *latchkey.Team) bool { return !t.Deleted.IsZero() && t.Revision <= horizon })
 }
 
 // listen asks for a renewal whenever the database says that something changed.

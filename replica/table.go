@@ -43,3 +43,15 @@ func (t *table[K, V]) write(changes map[K]V, shardOf func(K) uint8, fresh bool) 
 		}
 	}
 }
+
+// remove takes out of the table what is not wanted any more.
+func (t *table[K, V]) remove(unwanted func(V) bool) {
+	for s := range t.part {
+		next := maps.Clone(t.read(uint8(s)))
+		before := len(next)
+		maps.DeleteFunc(next, func(_ K, v V) bool { return unwanted(v) })
+		if len(next) < before {
+			t.part[s].Store(&next)
+		}
+	}
+}

@@ -134,13 +134,12 @@ func (s *Store) Probe(ctx context.Context) ([]byte, error) {
 func (s *Store) Changes(ctx context.Context, after latchkey.Revision) (latchkey.Changes, error) {
 	var changes latchkey.Changes
 	err := s.credentials.snapshot(ctx, func(tx *sql.Tx) error {
-		var horizon latchkey.Revision
 		err := tx.QueryRowContext(ctx, `SELECT revision, change_id, purge_horizon FROM meta`).
-			Scan(&changes.Revision, &changes.ChangeID, &horizon)
+			Scan(&changes.Revision, &changes.ChangeID, &changes.Horizon)
 		if err != nil {
 			return err
 		}
-		if after >= horizon {
+		if after >= changes.Horizon {
 			changes.After = max(after, 0)
 		}
 		changes.Teams, err = teamsAfter(ctx, tx, changes.After)

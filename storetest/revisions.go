@@ -287,6 +287,7 @@ func examPurge(x *exam) {
 	x.rule(x.changes(x.b, deletion.Revision-1).After == deletion.Revision-1, "the horizon is the highest revision among what was purged")
 	purge(time.Hour-time.Microsecond, 0)
 	after := x.changes(x.b, 0)
+	x.rule(before.Horizon == 0 && after.Horizon == deletion.Revision, "Changes says up to where what ended may have been purged: %d, then %d", before.Horizon, after.Horizon)
 	x.rule(after.Revision == before.Revision && after.ChangeID == before.ChangeID, "a purge is no change: revision %d became %d", before.Revision, after.Revision)
 	left := slices.DeleteFunc(slices.Clone(before.Credentials), func(c latchkey.Credential) bool {
 		return c.TeamID == gone.Team.ID || c.ID == acme.Credentials[0].ID
