@@ -103,7 +103,7 @@ type Journal struct {
 	segments []*segment           // oldest first; the last is the current one, if not sealed
 	spare    *segment             // the next one
 	direct   []latchkey.Record    // ended records that found no place
-	used     map[string]time.Time // when credentials were last accepted, since the start
+	used     map[string]time.Time // when credentials were last accepted, unless the store knows
 	gaps     *gaps
 	handIn   *handIn       // nil without Config.HandIns
 	pending  *batch        // what the writer takes next
@@ -189,6 +189,7 @@ func Open(ctx context.Context, c Config) (*Journal, error) {
 	j.movers.Go(j.runMover)
 	j.movers.Go(j.runKeeper)
 	j.movers.Go(j.runWatch)
+	j.movers.Go(j.runForgetter)
 	return j, nil
 }
 
@@ -202,9 +203,7 @@ func (j *Journal) Begin(r latchkey.Record) error {
 	}
 	l := &live{record: r}
 	j.mu.Lock()
-	if r.Outcome == latchkey.OutcomeAccepted && r.CredentialID != "" && r.Time.After(j.used[r.CredentialID]) {
-		j.used[r.CredentialID] = r.Time
-	}
+	j.noteUse(&r)
 	var b *batch
 	if !strange(&r) || !j.crowded() {
 		b = j.enqueue(kindBegin, id, l)

@@ -176,22 +176,3 @@ func (j *Journal) unmovedMatches(ctx context.Context, q *latchkey.RecordQuery, l
 	}
 	return found, nil
 }
-
-// LastUsed returns when each of the credentials was last accepted.
-func (j *Journal) LastUsed(ctx context.Context, credentialIDs []string) (map[string]time.Time, error) {
-	used, err := j.store.LastUsed(ctx, credentialIDs)
-	if err != nil {
-		return nil, err
-	}
-	if used == nil {
-		used = make(map[string]time.Time)
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, id := range credentialIDs {
-		if at, here := j.used[id]; here && at.After(used[id]) {
-			used[id] = at
-		}
-	}
-	return used, nil
-}
