@@ -15,8 +15,13 @@ const settleTime = 90 * time.Second
 // the current one.
 const supersededTime = time.Second
 
+// Every change returns [ErrNotFound] for a team that is not there, [ErrConflict] for
+// what another change has made impossible, an [*InvalidError] for what can never be,
+// and [ErrOutcomeUnknown] where nobody can say whether it was made. The last may come
+// with a settlement, if it was made and not every node is known to follow it.
+
 // CreateTeam makes a team with an API key and an API secret. They work on every
-// node when it returns.
+// node when it returns. A name that is taken is [ErrConflict].
 func (k *Keyring) CreateTeam(ctx context.Context, name string, by Actor) (NewTeam, Settlement, error) {
 	if err := ValidTeamName(name); err != nil {
 		return NewTeam{}, Settlement{}, err
@@ -32,7 +37,7 @@ func (k *Keyring) CreateTeam(ctx context.Context, name string, by Actor) (NewTea
 	return made, s, err
 }
 
-// RenameTeam gives a team another name.
+// RenameTeam gives a team another name. One that is taken is [ErrConflict].
 func (k *Keyring) RenameTeam(ctx context.Context, team, name string, by Actor) (Team, Settlement, error) {
 	if err := ValidTeamName(name); err != nil {
 		return Team{}, Settlement{}, err
@@ -94,7 +99,7 @@ type KeyView struct {
 }
 
 // ShowKey returns the current API key of a team, once the audit has it that by
-// has seen it.
+// has seen it. A team without one, or that is not there, is [ErrNotFound].
 func (k *Keyring) ShowKey(ctx context.Context, team string, by Actor) (KeyView, error) {
 	h, err := k.Store.Holding(ctx, team)
 	if err != nil {
@@ -102,7 +107,7 @@ func (k *Keyring) ShowKey(ctx context.Context, team string, by Actor) (KeyView, 
 	}
 	c := h.APIKey()
 	if c == nil {
-		return KeyView{}, fmt.Errorf("team %q has no current API key", h.Team.Name)
+		return KeyView{}, NotFound("current API key of team", h.Team.Name)
 	}
 	value, err := k.reveal(ctx, c, ActionKeyReveal, by)
 	if err != nil {
@@ -337,7 +342,8 @@ func (k *Keyring) Secrets(ctx context.Context, team string) (Team, []Credential,
 }
 
 // RevokeSecret ends an API secret: no node accepts a token signed with it when
-// RevokeSecret returns.
+// RevokeSecret returns. One that is revoked already is [ErrConflict], and one that
+// never was [ErrNotFound].
 func (k *Keyring) RevokeSecret(ctx context.Context, id string, by Actor) (Team, Settlement, error) {
 	c, err := k.Store.Credential(ctx, id)
 	if err != nil || c.Kind != KindAPISecret {
@@ -395,10 +401,24 @@ func (k *Keyring) settle(ctx context.Context, commit func(context.Context) (Hold
 	if err != nil {
 		return Holding{}, Settlement{}, err
 	}
+	s, err := k.await(ctx, change, began)
+	return h, s, err
+}
+
+// Settled returns when every node follows whatever the store holds now: what a change
+// made that was made before, by another process perhaps.
+func (k *Keyring) Settled(ctx context.Context) (Settlement, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	return k.await(ctx, Change{}, time.Now())
+}
+
+// await waits until every node follows a change.
+func (k *Keyring) await(ctx context.Context, change Change, began time.Time) (Settlement, error) {
 	s, err := k.Replica.Settle(ctx, change)
 	s.Took = time.Since(began)
 	if err != nil {
-		return h, s, fmt.Errorf("the change was committed, but not every node is known to follow it: %w: %w", ErrOutcomeUnknown, err)
+		err = fmt.Errorf("the change was committed, but not every node is known to follow it: %w: %w", ErrOutcomeUnknown, err)
 	}
-	return h, s, nil
+	return s, err
 }

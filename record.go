@@ -61,7 +61,12 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	}{r.RequestID, r.Time.UTC().Format(recordTime), plain(r)})
 }
 
-// A RecordQuery selects records. Zero fields select nothing out.
+// Refusal reports whether anybody can make any number of such records: of refusals,
+// and of what was answered before any team was known, as requests that are not HTTP
+// are. They may not take the room of others.
+func (r *Record) Refusal() bool { return r.Outcome == OutcomeDenied || r.TeamID == "" }
+
+// A RecordQuery selects records. A zero field restricts nothing.
 type RecordQuery struct {
 	TeamID       string
 	CredentialID string

@@ -21,10 +21,11 @@ type CredentialStore interface {
 	CreateTeam(ctx context.Context, build func(now time.Time) (Holding, error)) (Holding, Change, error)
 
 	// UpdateTeam changes one team, which is named as for Holding, and its
-	// credentials. edit gets the team as it stands, with its live credentials, and alters it in place; no other
-	// change of that team can come between. Credentials that edit appended
-	// are inserted, those that it altered are updated; none is removed. The
-	// events that it appended are written in the same transaction.
+	// credentials. edit gets the team as it stands, with its live credentials, and
+	// alters it in place; no other change of that team can come between.
+	// Credentials that edit appended are inserted, those that it altered are
+	// updated; none is removed. The events that it appended are written in the
+	// same transaction.
 	// If edit returns an error, nothing is changed and that error comes back
 	// as it is. edit may be called more than once.
 	UpdateTeam(ctx context.Context, team string, edit func(now time.Time, h *Holding) error) (Holding, Change, error)
@@ -125,6 +126,7 @@ type ContactStore interface {
 	// store's time in Created and Updated, and returns it.
 	CreateContact(ctx context.Context, teamID string, c Contact) (Contact, error)
 
+	// Contact returns a contact, by its ID.
 	Contact(ctx context.Context, teamID string, id int64) (Contact, error)
 
 	// UpdateContact alters a contact in one transaction. It keeps ID and
@@ -132,6 +134,7 @@ type ContactStore interface {
 	// as it is, and nothing is changed.
 	UpdateContact(ctx context.Context, teamID string, id int64, edit func(*Contact) error) (Contact, error)
 
+	// DeleteContact removes a contact.
 	DeleteContact(ctx context.Context, teamID string, id int64) error
 
 	// Contacts returns at most limit contacts with an ID below before (0: no

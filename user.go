@@ -42,12 +42,12 @@ func NewUserID() string { return userIDPrefix + randomBase62(idChars) }
 func CanonicalEmail(address string) (string, error) {
 	address = strings.ToLower(strings.TrimSpace(address))
 	local, domain, ok := strings.Cut(address, "@")
-	plain := func(r rune) bool {
+	forbidden := func(r rune) bool {
 		return !unicode.IsGraphic(r) || unicode.IsSpace(r) || strings.ContainsRune(`<>()[],;:\"`, r)
 	}
 	switch {
 	case !ok || local == "" || domain == "" || strings.Contains(domain, "@"),
-		!utf8.ValidString(address) || strings.ContainsFunc(address, plain):
+		!utf8.ValidString(address) || strings.ContainsFunc(address, forbidden):
 		return "", &InvalidError{Field: "email", Problem: "is not an e-mail address"}
 	case len(address) > 254: // RFC 5321, section 4.5.3.1.3
 		return "", &InvalidError{Field: "email", Problem: "is longer than 254 bytes"}
@@ -123,7 +123,13 @@ type UserStore interface {
 // A SessionStore keeps the console's sessions, as alexedwards/scs asks it to.
 // The token given is a digest already.
 type SessionStore interface {
+	// FindCtx returns a session's data. One that is not there, or has expired by
+	// the store's clock, is not found, and no error.
 	FindCtx(ctx context.Context, token string) (data []byte, found bool, err error)
+
+	// CommitCtx keeps a session until expiry, in place of what it held before.
 	CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error
+
+	// DeleteCtx removes a session, if it is there.
 	DeleteCtx(ctx context.Context, token string) error
 }

@@ -31,7 +31,7 @@ const (
 	maxAnswer = 16 << 20
 )
 
-// errTooLong is what a path gives that no socket can have (over 107 bytes).
+// errTooLong is what connect returns for a path of over 107 bytes.
 const errTooLong = syscall.EINVAL
 
 // A Client speaks the management API. HTTP must be set, as [Dial] and [Local]

@@ -47,7 +47,7 @@ type (
 // maxRequests is the largest limit of a list of records.
 const maxRequests = 1000
 
-// A RequestFilter selects records. Zero fields select nothing out.
+// A RequestFilter selects records. A zero field restricts nothing.
 type RequestFilter struct {
 	Team    string           `json:"team,omitempty"` // ID or name; a deleted team's ID too
 	Status  int              `json:"status,omitempty"`
@@ -208,8 +208,8 @@ func (a *API) lacking(ctx context.Context, q *latchkey.RecordQuery, list []latch
 		to = q.Until
 	}
 	if id, err := uuid.Parse(q.Before); err == nil && id.Version() == 7 {
-		if at := time.Unix(id.Time().UnixTime()); at.Before(to) {
-			to = at.Add(time.Second)
+		if at := time.Unix(id.Time().UnixTime()).Add(time.Second); at.Before(to) {
+			to = at
 		}
 	}
 	if q.Since.After(from) {

@@ -3,7 +3,6 @@ package console
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -185,13 +184,8 @@ func (v *visit) madeBefore(id string, conflict error) (deed, error) {
 	case !c.Live():
 		return deed{}, errRevokedSince
 	}
-	began := time.Now()
-	s, err := v.Keyring.Replica.Settle(v.ctx(), latchkey.Change{})
-	s.Took = time.Since(began)
-	if err != nil {
-		return deed{}, fmt.Errorf("the API secret is made, but not every node is known to follow it: %w: %w", latchkey.ErrOutcomeUnknown, err)
-	}
-	return deed{id: id, settlement: s}, nil
+	s, err := v.Keyring.Settled(v.ctx())
+	return deed{id: id, settlement: s}, err
 }
 
 // An endPage shows who would break if a credential ended, and asks.

@@ -21,8 +21,8 @@ var (
 	accountRate = rate{burst: 20, every: 3 * time.Second}
 )
 
-// maxBuckets bounds the memory. Beyond it the full ones are forgotten, and then
-// the oldest.
+// maxBuckets bounds the memory. Beyond it the full ones are forgotten; if there is
+// none, any half of them.
 const maxBuckets = 50_000
 
 // A rate is the size of a bucket, and how fast it fills.

@@ -72,8 +72,8 @@ func othersCookies(line string) string {
 // keepOthersSetCookies removes from a response what would set the console's
 // cookies: they are the same for all ports of a host.
 func keepOthersSetCookies(h http.Header) {
-	lines, any := h["Set-Cookie"]
-	if !any {
+	lines, there := h["Set-Cookie"]
+	if !there {
 		return
 	}
 	var kept []string

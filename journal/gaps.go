@@ -34,7 +34,7 @@ type gapSlot struct {
 	gap   latchkey.Gap // Count 0: the slot is free
 	open  bool         // the last record could not be kept
 	given latchkey.Gap // what the store has of it while it is open
-	known bool         // the store has it under its From, or may have it
+	known bool         // it was sent to the store under its From, which must not change
 }
 
 // openGaps reads the gaps that a process left behind. One that was open when it

@@ -205,7 +205,7 @@ func (j *Journal) Begin(r latchkey.Record) error {
 	j.mu.Lock()
 	j.noteUse(&r)
 	var b *batch
-	if !strange(&r) || !j.crowded() {
+	if !r.Refusal() || !j.crowded() {
 		b = j.enqueue(kindBegin, id, l)
 	}
 	kept := b != nil
@@ -311,12 +311,6 @@ func (j *Journal) settle(id uuid.UUID, l *live) {
 // crowded reports whether what waits for the store is half of what may: from
 // there on what strangers can make is not kept. j.mu is held.
 func (j *Journal) crowded() bool { return j.held() > j.config.MaxBytes/2 }
-
-// strange reports whether anybody can make as many of a record as they like: of
-// a refusal, and of what no team was known of, such as a request that is no HTTP.
-func strange(r *latchkey.Record) bool {
-	return r.Outcome == latchkey.OutcomeDenied || r.TeamID == ""
-}
 
 // enqueue gives an entry to the writer; nil if too much waits for it. j.mu is
 // held.

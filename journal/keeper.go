@@ -82,7 +82,7 @@ func (j *Journal) syncSegments() {
 	for _, s := range unsafe {
 		// What is in it is safe when it is in the store. What comes goes
 		// elsewhere; but not each time, on a disk that fails for long.
-		s.dirty, s.unsafe = true, !j.failing.sync
+		s.dirty, s.unsyncable = true, !j.failing.sync
 	}
 	if failed == nil && (len(dirty) > 0 || !j.failing.sync) {
 		j.synced = began

@@ -26,7 +26,7 @@ func (j *Journal) current(i *item) (s *segment, room int64, err error) {
 	if n := len(j.segments); n > 0 && !j.segments[n-1].sealed {
 		s = j.segments[n-1]
 	}
-	if s != nil && s.unsafe && j.spare != nil && j.held() <= j.config.MaxBytes {
+	if s != nil && s.unsyncable && j.spare != nil && j.held() <= j.config.MaxBytes {
 		s = nil
 	}
 	if s != nil {

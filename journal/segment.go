@@ -69,12 +69,12 @@ type segment struct {
 	failed  error // of the first sync that failed; of syncing
 
 	// What follows is the Journal's, under its mu.
-	end    int64                // behind the last entry
-	index  map[uuid.UUID]uint32 // where the records are that have ended
-	open   int                  // records that begin here, and whose end is nowhere yet
-	sealed bool                 // nothing will be appended
-	dirty  bool                 // not yet synced
-	unsafe bool                 // it cannot be synced: another is better
+	end        int64                // behind the last entry
+	index      map[uuid.UUID]uint32 // where the records are that have ended
+	open       int                  // records that begin here, and whose end is nowhere yet
+	sealed     bool                 // nothing will be appended
+	dirty      bool                 // not yet synced
+	unsyncable bool                 // it cannot be synced: another is better
 
 	damaged bool // records are lost of it: it is set aside when it is done
 }

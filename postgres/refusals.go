@@ -29,8 +29,7 @@ const (
 	sampleBytes = 8 << 20
 )
 
-// refusal selects refusals, and what was answered before any team was known, as
-// requests that are not HTTP are: strangers can make any number of both.
+// refusal is [latchkey.Record.Refusal] as a condition.
 const refusal = `(team_id = '' OR outcome = 'denied')`
 
 // A daySize is how large a day is, estimated from a sample of its pages.

@@ -27,7 +27,7 @@ const (
 	maxOrphans = 16
 	// retry is how long the node waits after a failure before it tries again.
 	retry = 100 * time.Millisecond
-	// The reading of everything is given so long at first, and at last.
+	// What a full load may take: the first attempt, and the longest.
 	loadFirst = 5 * time.Second
 	loadLast  = 10 * time.Minute
 	// goodbye bounds the removal of the node's registration when it stops.

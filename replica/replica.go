@@ -86,7 +86,7 @@ type Replica struct {
 	registration latchkey.Registration // without an ID: none
 	position     latchkey.Position     // what memory holds
 	known        latchkey.Position     // what this node held before it was started; until the first lease
-	loaded       latchkey.Position     // what was read beside any renewal: the database may never have promised it
+	loaded       latchkey.Position     // what was loaded outside any renewal: its commit may not be durable
 	accepted     []string              // the acceptances of histories that were known when it was applied
 }
 

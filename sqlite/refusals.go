@@ -167,9 +167,8 @@ func (d *day) compact(ctx context.Context) error {
 	return nil
 }
 
-// refusal selects refusals, and what was answered before any team was known, as
-// requests that are not HTTP are: strangers can make any number of both. Its
-// argument is what stands for "denied".
+// refusal is [latchkey.Record.Refusal] as a condition. Its argument is what stands for
+// "denied".
 const refusal = `(team_id IS NULL OR outcome = ?)`
 
 // dropRefusals removes the n oldest refusals of the day.

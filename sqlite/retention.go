@@ -63,9 +63,8 @@ func (s *Store) Retention(ctx context.Context) (latchkey.Retention, error) {
 	return r, nil
 }
 
-// Retain removes the files of days that r does not keep, and gaps and usage as
-// old. A file
-// that somebody reads at the moment is removed the next time. Of what is too
+// Retain removes the files of days that r does not keep, and gaps and usage as old.
+// A file that somebody reads at the moment is removed the next time. Of what is too
 // much, refusals go before days, until they take half of what may be kept:
 // strangers can make any number of them.
 //

@@ -23,13 +23,12 @@ func (t tallies) add(r *latchkey.Record) {
 	t[tallyOf{text(r.TeamID), r.Time.UTC().Truncate(time.Hour).UnixMicro(), text(string(r.Outcome))}]++
 }
 
-// addSizes counts the records themselves. What no team is known of counts as a
-// refusal, whatever came of it: strangers can make any number of both.
+// addSizes counts the records themselves.
 func (t tallies) addSizes(ctx context.Context, c *sql.Conn) error {
 	var records, refusals int64
 	for of, count := range t {
 		records += count
-		if of.outcome == string(latchkey.OutcomeDenied) || of.teamID == "" {
+		if (&latchkey.Record{TeamID: of.teamID, Outcome: latchkey.Outcome(of.outcome)}).Refusal() {
 			refusals += count
 		}
 	}
