@@ -14,6 +14,7 @@ const (
 	stateUnique    = "23505" // unique_violation
 	stateSerialize = "40001" // serialization_failure
 	statePremise   = "LK001" // of latchkey_expect
+	stateProtocol  = "LK002" // of latchkey_keeps
 )
 
 // A conflict is latchkey.ErrConflict in words for people. They never hold a

@@ -112,12 +112,12 @@ func (s *Store) Acknowledge(ctx context.Context, id string, applied latchkey.Pos
 	at := standing{known: true}
 	err := s.leases.QueryRow(ctx, `
 		WITH acknowledged AS (
-			UPDATE registrations SET applied = greatest(applied, $2) WHERE id = $1 AND `+knows("$2", "$3")+`)
-		SELECT revision, change_id, EXISTS (SELECT FROM registrations WHERE id = $1), `+knows("$2", "$3")+`,
+			UPDATE registrations SET applied = greatest(applied, $2) WHERE id = $1 AND `+knows("$2", "$3")+` AND `+keepsProtocol+`)
+		SELECT protocol, revision, change_id, EXISTS (SELECT FROM registrations WHERE id = $1), `+knows("$2", "$3")+`,
 			ARRAY(SELECT id FROM acceptances ORDER BY seq)
 		FROM meta WHERE set_config('synchronous_commit', 'off', true) = 'off'`,
 		text(id), int64(applied.Revision), text(applied.ChangeID)).
-		Scan(&at.position.Revision, &at.position.ChangeID, &at.registered, &at.applied, &at.acceptances)
+		Scan(&at.protocol, &at.position.Revision, &at.position.ChangeID, &at.registered, &at.applied, &at.acceptances)
 	if err != nil {
 		return fault("acknowledge", err)
 	}

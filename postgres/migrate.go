@@ -56,7 +56,7 @@ func (s *Store) migrate(ctx context.Context, c *pgx.ConnConfig, genesis func(tim
 	case err != nil:
 		return fmt.Errorf("read schema version: %w", err)
 	case version == newest:
-		return nil
+		return keeps(ctx, conn)
 	case version > newest:
 		return fmt.Errorf("the database was made by a newer latchkey (schema %d; this one knows %d)", version, newest)
 	case version == 0 && genesis == nil:
@@ -69,8 +69,11 @@ func (s *Store) migrate(ctx context.Context, c *pgx.ConnConfig, genesis func(tim
 	if failed := (*goose.PartialError)(nil); errors.As(err, &failed) {
 		return fmt.Errorf("make schema %d: %w", failed.Failed.Source.Version, failed.Err)
 	}
-	s.created = err == nil && version == 0
-	return err
+	if err != nil {
+		return err
+	}
+	s.created = version == 0
+	return keeps(ctx, conn)
 }
 
 func (s *Store) provider(c *pgx.ConnConfig, genesis func(time.Time) (latchkey.Genesis, error)) (*goose.Provider, *sql.DB, error) {
@@ -145,6 +148,7 @@ func (s *Store) writeGenesis(ctx context.Context, tx *sql.Tx, genesis func(time.
 	if err != nil {
 		return err
 	}
+	change.steps[0].query = moveCounterIf("") // the number of the protocol is a later migration's
 	for _, step := range change.steps {
 		if _, err := tx.ExecContext(ctx, step.query, step.args...); err != nil {
 			return step.explain(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -57,15 +58,21 @@ func (c *change) add(query string, explain func(error) error, args ...any) {
 
 // moveCounter comes before all else that a change writes: the lock of the row
 // in meta makes changes wait for each other.
-const moveCounter = `
+// It is made only by a program that keeps the nodes' protocol, for it ends by
+// waiting for them.
+var moveCounter = moveCounterIf(`, latchkey_keeps(protocol, ` + strconv.Itoa(protocol) + `)`)
+
+func moveCounterIf(keeps string) string {
+	return `
 	WITH moved AS (
-		UPDATE meta SET revision = revision + 1, change_id = $1 RETURNING revision, change_id),
+		UPDATE meta SET revision = revision + 1, change_id = $1 RETURNING revision, change_id` + keeps + `),
 	noted AS (INSERT INTO changes (revision, change_id) SELECT revision, change_id FROM moved)
 	SELECT revision FROM moved`
+}
 
 func newChange(teamID string) *change {
 	c := &change{id: newChangeID(), teamID: teamID, done: make(chan struct{})}
-	c.add(moveCounter, func(err error) error { return fault("move the revision", err) }, c.id)
+	c.add(moveCounter, func(err error) error { return fault("move the revision", asProtocol(err)) }, c.id)
 	return c
 }
 

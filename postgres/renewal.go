@@ -68,8 +68,11 @@ func (s *Store) Renew(ctx context.Context, r latchkey.Renewal) (latchkey.Renewed
 		if err == nil {
 			err = got.at.judge(r.Applied, r.Known)
 		}
-		another := (*latchkey.AnotherHistoryError)(nil)
+		another, alien := (*latchkey.AnotherHistoryError)(nil), (*protocolError)(nil)
 		switch {
+		case errors.As(err, &alien):
+			s.warn(alien)
+			return latchkey.Renewed{}, fault("renew the lease", err)
 		case errors.As(err, &another), errors.Is(err, latchkey.ErrNotRegistered):
 			return latchkey.Renewed{}, err
 		case err != nil && again(ctx, err, &tries):
@@ -129,7 +132,7 @@ func (s *Store) renew(ctx context.Context, r latchkey.Renewal, after latchkey.Re
 		sql: `
 			UPDATE registrations SET renewals = renewals + 1, renewal = $8, applied = greatest(applied, $2), renewed = coalesce($6, latchkey_now())
 			WHERE id = $1 AND ` + knows("$2", "$3") + ` AND ` + knows("$4", "$5") + `
-				AND ($7 OR $2 >= (SELECT purge_horizon FROM meta))`,
+				AND ($7 OR $2 >= (SELECT purge_horizon FROM meta)) AND ` + keepsProtocol,
 		args: []any{text(r.ID), int64(r.Applied.Revision), text(r.Applied.ChangeID), int64(r.Known.Revision), text(r.Known.ChangeID), s.now(), after == 0, newChangeID()},
 	})
 	if s.stale != nil || leftOut("onesnapshot") {
@@ -161,6 +164,7 @@ func (s *Store) renewBroken(ctx context.Context, conn *pgxpool.Conn, queries []q
 // A standing is where the database stands, and whether it knows a renewal's
 // registration and positions.
 type standing struct {
+	protocol       int
 	position       latchkey.Position
 	horizon        latchkey.Revision
 	registered     bool
@@ -179,12 +183,12 @@ func knows(revision, changeID string) string {
 func (at *standing) query(id string, applied, known latchkey.Position) query {
 	return query{
 		sql: `
-			SELECT revision, change_id, purge_horizon, EXISTS (SELECT FROM registrations WHERE id = $1),
+			SELECT protocol, revision, change_id, purge_horizon, EXISTS (SELECT FROM registrations WHERE id = $1),
 				` + knows("$2", "$3") + `, ` + knows("$4", "$5") + `, ARRAY(SELECT id FROM acceptances ORDER BY seq)
 			FROM meta`,
 		args: []any{text(id), int64(applied.Revision), text(applied.ChangeID), int64(known.Revision), text(known.ChangeID)},
 		read: func(answers pgx.BatchResults) error {
-			return answers.QueryRow().Scan(&at.position.Revision, &at.position.ChangeID, &at.horizon, &at.registered,
+			return answers.QueryRow().Scan(&at.protocol, &at.position.Revision, &at.position.ChangeID, &at.horizon, &at.registered,
 				&at.applied, &at.known, &at.acceptances)
 		},
 	}
@@ -201,14 +205,18 @@ func (at *standing) judge(applied, known latchkey.Position) error {
 	return nil
 }
 
-// history returns an error if one of the positions is not in the database's.
-func (at *standing) history(applied, known latchkey.Position) error {
+// history returns an error if one of the positions is not in the database's, or
+// cannot be judged, since the database's nodes keep another protocol.
+func (at *standing) history(applied, other latchkey.Position) error {
+	if err := known(at.protocol); err != nil {
+		return err
+	}
 	another := &latchkey.AnotherHistoryError{Missing: applied, Current: at.position, Acceptances: at.acceptances}
 	switch {
 	case !at.applied:
 		return another
 	case !at.known:
-		another.Missing = known
+		another.Missing = other
 		return another
 	}
 	return nil

@@ -55,6 +55,7 @@ type Store struct {
 	clock     func() time.Time // nil: the database's
 	logger    *slog.Logger
 	created   bool
+	warned    atomic.Bool // that the nodes keep another protocol
 
 	queue queue
 	own   backends // of the writer's connections
