@@ -216,3 +216,27 @@ func embeddedDoor(t *testing.T, f *cluster) {
 	}
 	waitFor(t, "the embedded door to answer again", func() bool { return p.status(t, "Bearer "+f.key(t, "first")) == http.StatusOK })
 }
+
+// anotherProtocol holds that a node answers unavailable, makes no change and says what
+// to do while the others keep a protocol that it does not know.
+func anotherProtocol(t *testing.T, f *cluster) {
+	p := f.start(t, "first", "--lease", "300ms")
+	key := "Bearer " + f.key(t, "first")
+	name := f.database[strings.LastIndexByte(f.database, '/')+1:]
+	f.server.Exec(t, name, `UPDATE latchkey.meta SET protocol = 2`)
+	waitFor(t, "the node to answer unavailable", func() bool { return p.status(t, key) == http.StatusServiceUnavailable })
+	const says = "keep protocol 2, and this latchkey knows protocol 1 alone: stop it, and start the version that the other nodes run"
+	if text := p.output.String(); !strings.Contains(text, says) {
+		t.Errorf("the log does not say what to do: %s", text)
+	}
+	_, said, code := f.latchkey(t, "first", "key", "roll", firstTeam)
+	if code != 1 || strings.Count(said, "\n") != 1 {
+		t.Errorf("a roll through it: exit code %d, %q", code, said)
+	}
+	t.Logf("a roll says: %s", said)
+	if _, said, code := f.latchkey(t, "nowhere", "key", "roll", firstTeam); code != 1 || !strings.Contains(said, says) {
+		t.Errorf("a roll without a server: exit code %d, %q", code, said)
+	}
+	f.server.Exec(t, name, `UPDATE latchkey.meta SET protocol = 1`)
+	waitFor(t, "the node to answer again", func() bool { return p.status(t, key) == http.StatusOK })
+}

@@ -40,6 +40,7 @@ func TestCluster(t *testing.T) {
 	t.Run("started without a standby", func(t *testing.T) { startedWithoutStandby(t, newCluster(t, server)) })
 	t.Run("a stream of HTTP/2 that is slow", func(t *testing.T) { slowStream(t, newCluster(t, server)) })
 	t.Run("the door in a program", func(t *testing.T) { embeddedDoor(t, newCluster(t, server)) })
+	t.Run("another protocol", func(t *testing.T) { anotherProtocol(t, newCluster(t, server)) })
 	t.Run("the database down", func(t *testing.T) { databaseDown(t, newCluster(t, server)) })
 	t.Run("requests", func(t *testing.T) { requestsOfNodes(t, newCluster(t, server)) })
 }
