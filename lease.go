@@ -143,13 +143,18 @@ func (e *AnotherHistoryError) Error() string {
 
 // A HandIn says how far a node has handed in its records.
 type HandIn struct {
-	Node  string
-	Until time.Time // all its responses that began to leave before are in the store, as records or as open; by the store's clock
+	Node    string
+	Journal string    // the ID of the journal that it hands them in from: of two nodes of one name, each speaks for its own
+	Until   time.Time // all its responses that began to leave before are in the store, as records or as open; by the store's clock
 }
 
 // MaxHandInAge is how long a node that has stopped without a word is waited for,
 // at most: as long as records are kept, if that is shorter.
 const MaxHandInAge = 7 * 24 * time.Hour
+
+// LostJournalAge is how long a journal is waited for, at most, once a node of the
+// same name hands in from another: it was lost, or is not the first's at all.
+const LostJournalAge = 10 * time.Minute
 
 // OpenRecords is what a node has open: responses that have begun to leave, and
 // have not ended.
@@ -170,14 +175,16 @@ type HandInStore interface {
 
 	// HandIn says that a node's records up to a time are in the store, and what
 	// it has open, in one step. What was said last counts, also if it is less:
-	// a node alone speaks for itself. Other nodes whose time lies further back
-	// than [MaxHandInAge], or than records are kept, are forgotten. It returns
-	// the store's clock, of a moment during the call.
+	// a journal alone speaks for itself. Unless all is said, one that is not
+	// there, since another forgot it, is ErrNotFound, and nothing is said.
+	// Others whose time lies further back than [MaxHandInAge], or than records
+	// are kept, are forgotten, and those of the node's own name that do so by
+	// [LostJournalAge]. It returns the store's clock, of a moment during the call.
 	HandIn(ctx context.Context, h HandIn, open OpenRecords) (now time.Time, err error)
 
-	// HandIns returns the latest of each node, by name, and the store's clock,
-	// of a moment during the call. A node that handed in everything and stopped
-	// is not among them; see ForgetHandIn.
+	// HandIns returns the latest of each journal, by node, and the store's
+	// clock, of a moment during the call. A node that handed in everything and
+	// stopped is not among them; see ForgetHandIn.
 	HandIns(ctx context.Context) (list []HandIn, now time.Time, err error)
 
 	// OpenRecord returns what a node has open by its request ID, with
@@ -186,5 +193,5 @@ type HandInStore interface {
 
 	// ForgetHandIn is called by a node that has handed in everything and stops.
 	// What it had open is forgotten, too.
-	ForgetHandIn(ctx context.Context, node string) error
+	ForgetHandIn(ctx context.Context, node, journal string) error
 }

@@ -2,6 +2,10 @@ package journal
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -26,6 +30,7 @@ const (
 // A handIn is how far this node has handed in. Only the mover uses it, but for
 // done, which is of the Journal's mu.
 type handIn struct {
+	id    string    // of this journal
 	done  time.Time // the moment up to which it has been said
 	mark  *mark     // what is to be said next; nil: nothing yet
 	clock clock
@@ -54,13 +59,41 @@ type mark struct {
 	end      int64                // and the offset there; set once they are written
 }
 
+// identify returns the ID of the journal in a directory, which it gives it if need
+// be: a process that is started again speaks for what the one before it has
+// left, and a node of the same name does not. Where none can be kept, it is this
+// process's.
+func (j *Journal) identify() string {
+	path := filepath.Join(j.config.Dir, "id")
+	held, err := os.ReadFile(path)
+	if err == nil && len(held) == len(rand.Text()) {
+		return string(held)
+	}
+	id := rand.Text()
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		err = os.WriteFile(path, []byte(id), 0o600)
+	}
+	if err != nil {
+		j.logger.Warn("the journal's ID cannot be kept: after a restart others wait for a while for what this process leaves", "error", err)
+	}
+	return id
+}
+
+// id is the journal's among those that hand in; "" if nobody does.
+func (j *Journal) id() string {
+	if j.handIn == nil {
+		return ""
+	}
+	return j.handIn.id
+}
+
 // join has the others wait for this node, from before its first response. Of
 // what an earlier process left behind they know, unless they have given it up.
 func (j *Journal) join(ctx context.Context) {
 	h := j.handIn
 	ctx, cancel := context.WithTimeout(ctx, handInTime)
 	defer cancel()
-	in := latchkey.HandIn{Node: j.config.Node}
+	in := latchkey.HandIn{Node: j.config.Node, Journal: h.id}
 	j.mu.Lock()
 	if len(j.segments) > 0 {
 		in.Until = born(j.segments[0].path)
@@ -99,8 +132,11 @@ func (j *Journal) tryHandIn() {
 	if err == nil {
 		until := h.clock.of(m.until).UTC().Truncate(time.Microsecond)
 		var now time.Time
-		now, err = j.config.HandIns.HandIn(ctx, latchkey.HandIn{Node: j.config.Node, Until: until}, m.open)
+		now, err = j.config.HandIns.HandIn(ctx, latchkey.HandIn{Node: j.config.Node, Journal: h.id, Until: until}, m.open)
 		h.said(m, now, err)
+	}
+	if errors.Is(err, latchkey.ErrNotFound) {
+		return // a node of this name took it for lost: all is said with the next mark
 	}
 	j.logHandIn(err)
 	if err != nil {
@@ -238,5 +274,5 @@ func (j *Journal) forgetHandIn(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, handInTime)
 	defer cancel()
-	return j.config.HandIns.ForgetHandIn(ctx, j.config.Node)
+	return j.config.HandIns.ForgetHandIn(ctx, j.config.Node, j.handIn.id)
 }

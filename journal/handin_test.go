@@ -20,12 +20,13 @@ type ledger struct {
 	down  bool
 	ahead time.Duration // its clock
 	until map[string]time.Time
+	ids   map[string]string                     // the journal of each node
 	open  map[string]map[string]latchkey.Record // by node and ID
 	told  int                                   // records that were said to be open
 }
 
 func newLedger() *ledger {
-	return &ledger{until: make(map[string]time.Time), open: make(map[string]map[string]latchkey.Record)}
+	return &ledger{until: make(map[string]time.Time), ids: make(map[string]string), open: make(map[string]map[string]latchkey.Record)}
 }
 
 var errLedger = errors.New("the ledger is down")
@@ -39,6 +40,7 @@ func (l *ledger) JoinHandIns(_ context.Context, h latchkey.HandIn) (time.Time, e
 	if l.down {
 		return time.Time{}, errLedger
 	}
+	l.ids[h.Node] = h.Journal
 	if _, there := l.until[h.Node]; !there {
 		l.until[h.Node] = l.now()
 		if !h.Until.IsZero() {
@@ -53,6 +55,9 @@ func (l *ledger) HandIn(_ context.Context, h latchkey.HandIn, open latchkey.Open
 	defer l.mu.Unlock()
 	if l.down {
 		return time.Time{}, errLedger
+	}
+	if _, there := l.until[h.Node]; !there && !open.All {
+		return time.Time{}, latchkey.NotFound("hand-in of node", h.Node)
 	}
 	l.until[h.Node] = h.Until
 	if open.All || l.open[h.Node] == nil {
@@ -75,7 +80,7 @@ func (l *ledger) HandIns(context.Context) (list []latchkey.HandIn, now time.Time
 		return nil, now, errLedger
 	}
 	for node, until := range l.until {
-		list = append(list, latchkey.HandIn{Node: node, Until: until})
+		list = append(list, latchkey.HandIn{Node: node, Journal: l.ids[node], Until: until})
 	}
 	slices.SortFunc(list, func(a, b latchkey.HandIn) int { return strings.Compare(a.Node, b.Node) })
 	return list, l.now(), nil
@@ -96,7 +101,7 @@ func (l *ledger) OpenRecord(_ context.Context, id string) (latchkey.Record, erro
 	return latchkey.Record{}, latchkey.NotFound("request", id)
 }
 
-func (l *ledger) ForgetHandIn(_ context.Context, node string) error {
+func (l *ledger) ForgetHandIn(_ context.Context, node, _ string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.until, node)

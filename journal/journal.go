@@ -168,7 +168,7 @@ func Open(ctx context.Context, c Config) (*Journal, error) {
 	}
 	j.moving, j.giveUp = context.WithCancel(context.WithoutCancel(ctx))
 	if c.HandIns != nil {
-		j.handIn = &handIn{done: time.Now()}
+		j.handIn = &handIn{done: time.Now(), id: j.identify()}
 	}
 	var err error
 	if j.gaps, err = openGaps(filepath.Join(c.Dir, "gaps"), c.Node, c.create); err != nil {

@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -174,7 +176,7 @@ func TestLeftBehindAndForgotten(t *testing.T) {
 	j := opened(t, dir, s, &disk{}, member("node-1", l))
 	sendTo(t, j, 3)
 	abandonProcess(j)
-	if err := l.ForgetHandIn(t.Context(), "node-1"); err != nil {
+	if err := l.ForgetHandIn(t.Context(), "node-1", ""); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(10 * time.Millisecond)
@@ -185,6 +187,48 @@ func TestLeftBehindAndForgotten(t *testing.T) {
 	}
 	s.shut(false)
 	closed(t, j)
+}
+
+// TestForgottenMeanwhile: a node that others gave up says all again, also what goes
+// on and was said before.
+func TestForgottenMeanwhile(t *testing.T) {
+	s, l := newShelf(), newLedger()
+	j := opened(t, t.TempDir(), s, &disk{}, member("node-1", l))
+	defer closed(t, j)
+	r := newRequest()
+	_ = j.Begin(r)
+	for range 2 {
+		waitUntil(t, "what goes on is open", func() bool { return l.opened("node-1") == 1 })
+		if err := l.ForgetHandIn(t.Context(), "node-1", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitUntil(t, "it is open again, and handed in", func() bool { return l.opened("node-1") == 1 && !l.of("node-1").IsZero() })
+	j.End(r)
+}
+
+// TestJournalID: a process that is started again speaks for the one before it, and
+// nobody else does.
+func TestJournalID(t *testing.T) {
+	s, l, dir := newShelf(), newLedger(), t.TempDir()
+	id := func(dir string) string {
+		j := opened(t, dir, s, &disk{}, member("node-1", l))
+		defer closed(t, j)
+		return j.id()
+	}
+	first := id(dir)
+	if again := id(dir); first == "" || again != first {
+		t.Errorf("the ID of one journal is %q and then %q", first, again)
+	}
+	if other := id(t.TempDir()); other == first {
+		t.Error("two journals of one node name have one ID")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "id"), []byte(first[:5]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if torn := id(dir); len(torn) != len(first) || torn != id(dir) {
+		t.Errorf("an ID that was torn is replaced by one that stays, not by %q", torn)
+	}
 }
 
 // TestLookUpWaits: a look-up waits for nodes that hand in, and says which have

@@ -30,7 +30,7 @@ func (r Reader) Record(ctx context.Context, requestID string) (latchkey.Record, 
 
 // search finds a record, or waits until it is clear that there is none and says
 // why. A node knows of its own gaps, and has looked through its own journal.
-func (r Reader) search(ctx context.Context, id uuid.UUID, node string, gaps []latchkey.Gap) (found latchkey.Record, err error) {
+func (r Reader) search(ctx context.Context, id uuid.UUID, own string, gaps []latchkey.Gap) (found latchkey.Record, err error) {
 	look := func() error {
 		found, err = r.find(ctx, id)
 		return err
@@ -41,7 +41,7 @@ func (r Reader) search(ctx context.Context, id uuid.UUID, node string, gaps []la
 	case id.Version() != 7:
 		return found, notOurs(id)
 	}
-	nodes, err := r.await(ctx, id, node, look)
+	nodes, err := r.await(ctx, id, own, look)
 	if err != nil || found.RequestID != "" {
 		return found, err
 	}
@@ -102,7 +102,7 @@ const (
 	lateTime = 24 * time.Hour
 )
 
-// await waits until each node, but for one, has handed in what it may have
+// await waits until each journal, but for one, has handed in what it may have
 // recorded of an ID before await began, or until look finds it. It returns the
 // nodes that have not. One that has not been heard of for long is not waited for.
 func (r Reader) await(ctx context.Context, id uuid.UUID, but string, look func() error) (nodes []latchkey.HandIn, err error) {
@@ -121,7 +121,7 @@ func (r Reader) await(ctx context.Context, id uuid.UUID, but string, look func()
 				until = late
 			}
 		}
-		nodes = slices.DeleteFunc(list, func(h latchkey.HandIn) bool { return h.Node == but || !h.Until.Before(until) })
+		nodes = slices.DeleteFunc(list, func(h latchkey.HandIn) bool { return but != "" && h.Journal == but || !h.Until.Before(until) })
 		if err := look(); !errors.Is(err, latchkey.ErrNotFound) {
 			return nil, err
 		}

@@ -26,7 +26,7 @@ func TestPlans(t *testing.T) {
 		"overlaps that are over":      {s.pool, dueOverlaps, `NULL`, "Scan using credentials_overlap", "Seq Scan on credentials"},
 		"sessions that are over":      {s.pool, sweepSessions, `NULL, 100`, "sessions_expiry", "Seq Scan on sessions"},
 		"contacts, page by page":      {s.pool, pageOfContacts, `'1', 2, 100`, "contacts_pkey", "Filter"},
-		"hand-ins that are old":       {s.pool, forgetOldHandIns, `'1', 1`, "hand_ins", "clock_timestamp"},
+		"hand-ins that are old":       {s.pool, forgetOldHandIns, `'1', '1', 1, 1`, "hand_ins", "clock_timestamp"},
 		"dead credentials in use":     {s.pool, deadInUse, `'1', 1, 1`, "usage_pkey", "Seq Scan on"},
 		"callers that are new":        {s.pool, lockUsage, `1, '{a}', '{1}', '{00000000-0000-0000-0000-000000000001}', '00000000-0000-0000-0000-000000000000', 100`, "usage_pkey", "Seq Scan"},
 		"usage of days before":        {s.pool, dropUsageChunk, `1, 100`, "usage_day", "Seq Scan on usage"},

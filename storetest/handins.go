@@ -29,6 +29,9 @@ func HandIns(t *testing.T, open func(t *testing.T) (a, b latchkey.HandInStore)) 
 		{"OpenRecordsOfNodes", examOpenRecordsOfNodes},
 		{"ForgetHandIn", examForgetHandIn},
 		{"OldHandIns", examOldHandIns},
+		{"HandInOfNobody", examHandInOfNobody},
+		{"HandInsOfNamesakes", examNamesakes},
+		{"LostJournals", examLostJournals},
 		{"HandInsConcurrently", examHandInsConcurrently},
 		{"HostileNodes", examHostileNodes},
 	} {
@@ -53,7 +56,16 @@ func (x *handIns) handIn(s latchkey.HandInStore, node string, until time.Time) {
 // open hands in, and returns the store's clock.
 func (x *handIns) open(s latchkey.HandInStore, node string, until time.Time, open latchkey.OpenRecords) time.Time {
 	x.Helper()
-	now, err := s.HandIn(x.Context(), latchkey.HandIn{Node: node, Until: until}, open)
+	return x.openOf(s, latchkey.HandIn{Node: node, Until: until}, open)
+}
+
+// openOf joins, if need be, and hands in.
+func (x *handIns) openOf(s latchkey.HandInStore, h latchkey.HandIn, open latchkey.OpenRecords) time.Time {
+	x.Helper()
+	if _, err := s.JoinHandIns(x.Context(), h); err != nil {
+		x.Fatalf("rule broken: what is legal is done: join: %v", err)
+	}
+	now, err := s.HandIn(x.Context(), h, open)
 	if err != nil {
 		x.Fatalf("rule broken: what is legal is done: hand in: %v", err)
 	}
@@ -206,7 +218,7 @@ func examOpenRecordsOfNodes(x *handIns) {
 	x.wantOpen("a node speaks for itself alone", []latchkey.Record{two}, one)
 	x.join(x.b, "node-2", time.Time{})
 	x.wantOpen("what a node had open that comes back stays until it has handed in", []latchkey.Record{two})
-	if err := x.a.ForgetHandIn(x.Context(), "node-2"); err != nil {
+	if err := x.a.ForgetHandIn(x.Context(), "node-2", ""); err != nil {
 		x.Fatal(err)
 	}
 	x.wantOpen("what a node had open is forgotten with it", nil, one, two)
@@ -216,7 +228,7 @@ func examForgetHandIn(x *handIns) {
 	x.handIn(x.a, "node-1", handInTime)
 	x.handIn(x.a, "node-2", handInTime)
 	for range 2 {
-		if err := x.b.ForgetHandIn(x.Context(), "node-1"); err != nil {
+		if err := x.b.ForgetHandIn(x.Context(), "node-1", ""); err != nil {
 			x.Fatalf("rule broken: a node may be forgotten, whether it is there or not: %v", err)
 		}
 	}
@@ -241,6 +253,70 @@ func examOldHandIns(x *handIns) {
 	x.wantOpen("what it had open is forgotten, too", []latchkey.Record{young}, old)
 }
 
+// examHandInOfNobody: whoever was forgotten hears of it before it leaves out what
+// it has said already.
+func examHandInOfNobody(x *handIns) {
+	r := openRecord("/")
+	for _, open := range []latchkey.OpenRecords{{}, {Began: []latchkey.Record{r}}, {Ended: []string{r.RequestID}}} {
+		_, err := x.a.HandIn(x.Context(), latchkey.HandIn{Node: "node", Journal: "one", Until: handInTime}, open)
+		if !errors.Is(err, latchkey.ErrNotFound) {
+			x.Fatalf("rule broken: a journal that is not there, and does not say all, is ErrNotFound, not %v", err)
+		}
+	}
+	x.want("what nobody says is not there")
+	x.wantOpen("what nobody says is not there", nil, r)
+	h := latchkey.HandIn{Node: "node", Journal: "one", Until: handInTime}
+	if _, err := x.a.HandIn(x.Context(), h, latchkey.OpenRecords{All: true, Began: []latchkey.Record{r}}); err != nil {
+		x.Fatalf("rule broken: a journal that says all is there from then on: %v", err)
+	}
+	x.want("a journal that says all is there from then on", h)
+	x.wantOpen("a journal that says all is there from then on", []latchkey.Record{r})
+}
+
+// examNamesakes: a node of a name that is taken comes, and goes.
+func examNamesakes(x *handIns) {
+	_, now := x.read(x.a)
+	here := latchkey.HandIn{Node: "node", Journal: "here", Until: now}
+	visit := latchkey.HandIn{Node: "node", Journal: "visit", Until: now.Add(time.Second)}
+	one, two := openRecord("/1"), openRecord("/2")
+	x.openOf(x.a, here, latchkey.OpenRecords{All: true, Began: []latchkey.Record{one}})
+	if _, err := x.b.JoinHandIns(x.Context(), visit); err != nil {
+		x.Fatal(err)
+	}
+	x.openOf(x.b, visit, latchkey.OpenRecords{All: true, Began: []latchkey.Record{two}})
+	x.openOf(x.b, visit, latchkey.OpenRecords{Ended: []string{one.RequestID}})
+	x.want("of two nodes of one name each speaks for its own journal", here, visit)
+	x.wantOpen("of two nodes of one name each speaks for its own journal", []latchkey.Record{one, two})
+	if err := x.b.ForgetHandIn(x.Context(), visit.Node, visit.Journal); err != nil {
+		x.Fatal(err)
+	}
+	x.want("a journal is forgotten alone", here)
+	x.wantOpen("a journal is forgotten alone", []latchkey.Record{one}, two)
+}
+
+// examLostJournals: a node that comes back without its journal is not waited for
+// under its own name.
+func examLostJournals(x *handIns) {
+	_, now := x.read(x.a)
+	now = now.Truncate(time.Second)
+	of := func(node, journal string, age time.Duration) latchkey.HandIn {
+		return latchkey.HandIn{Node: node, Journal: journal, Until: now.Add(-age)}
+	}
+	lost, late := of("node", "lost", latchkey.LostJournalAge+time.Second), of("node", "late", latchkey.LostJournalAge-time.Minute)
+	other, back := of("other", "lost", latchkey.LostJournalAge+time.Second), of("node", "new", latchkey.LostJournalAge+time.Hour)
+	open := openRecord("/")
+	for _, h := range []latchkey.HandIn{late, lost, other, back} {
+		if _, err := x.a.JoinHandIns(x.Context(), h); err != nil {
+			x.Fatal(err)
+		}
+	}
+	x.openOf(x.a, lost, latchkey.OpenRecords{All: true, Began: []latchkey.Record{open}}) // which forgets "new"
+	x.want("a journal forgets others of its node's name that have said nothing for long", late, lost, other)
+	x.openOf(x.b, back, latchkey.OpenRecords{All: true})
+	x.want("and neither itself, nor those of other nodes", late, back, other)
+	x.wantOpen("what a lost journal had open is forgotten, too", nil, open)
+}
+
 func examHandInsConcurrently(x *handIns) {
 	const rounds, workers = 20, 4
 	var wg sync.WaitGroup
@@ -256,7 +332,7 @@ func examHandInsConcurrently(x *handIns) {
 		open, ended = append(open, records[rounds-1]), append(ended, records[:rounds-1]...)
 		wg.Go(func() {
 			for i, r := range records {
-				change := latchkey.OpenRecords{Began: []latchkey.Record{r}}
+				change := latchkey.OpenRecords{All: i == 0, Began: []latchkey.Record{r}}
 				if i > 0 {
 					change.Ended = []string{records[i-1].RequestID}
 				}
@@ -275,12 +351,12 @@ func examHandInsConcurrently(x *handIns) {
 func examHostileNodes(x *handIns) {
 	for _, s := range hostile {
 		r := openRecord("/")
-		x.open(x.a, s, handInTime, latchkey.OpenRecords{Began: []latchkey.Record{r}})
-		if got, _ := x.read(x.b); len(got) != 1 || got[0].Node != kept(s) {
+		x.openOf(x.a, latchkey.HandIn{Node: s, Journal: s, Until: handInTime}, latchkey.OpenRecords{Began: []latchkey.Record{r}})
+		if got, _ := x.read(x.b); len(got) != 1 || got[0].Node != kept(s) || got[0].Journal != kept(s) {
 			x.Fatalf("rule broken: any name is kept as text: %q is %v", s, got)
 		}
 		x.wantOpen("a node of any name can have something open", []latchkey.Record{r})
-		if err := x.b.ForgetHandIn(x.Context(), s); err != nil {
+		if err := x.b.ForgetHandIn(x.Context(), s, s); err != nil {
 			x.Fatalf("rule broken: any name can be forgotten: %v", err)
 		}
 		x.want("any name can be forgotten")

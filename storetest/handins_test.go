@@ -23,12 +23,15 @@ const handInFault = "STORETEST_HANDIN_FAULT"
 type handInTable struct {
 	fault string
 	mu    sync.Mutex
-	rows  map[string]time.Time
+	rows  map[handInKey]time.Time
 	open  map[string]openRow // by request ID
 }
 
+// A handInKey is whose a row is.
+type handInKey struct{ node, journal string }
+
 type openRow struct {
-	node   string
+	whose  handInKey
 	record latchkey.Record
 }
 
@@ -37,6 +40,13 @@ func (m *handInTable) name(node string) string {
 		return node
 	}
 	return strings.ReplaceAll(strings.ToValidUTF8(node, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func (m *handInTable) key(node, journal string) handInKey {
+	if m.fault == "a name is one node" {
+		journal = ""
+	}
+	return handInKey{m.name(node), m.name(journal)}
 }
 
 func (m *handInTable) now() time.Time {
@@ -49,23 +59,36 @@ func (m *handInTable) now() time.Time {
 func (m *handInTable) JoinHandIns(_ context.Context, h latchkey.HandIn) (time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, there := m.rows[m.name(h.Node)]
+	whose := m.key(h.Node, h.Journal)
+	_, there := m.rows[whose]
 	if !there || m.fault == "joining begins anew" {
 		until := h.Until
 		if until.IsZero() {
 			until = m.now()
 		}
-		m.rows[m.name(h.Node)] = until
+		m.rows[whose] = until
 	}
 	if m.fault == "joining forgets what is open" {
-		m.dropOpen(m.name(h.Node))
+		m.dropOpen(whose)
 	}
 	return m.now(), nil
 }
 
-// dropOpen forgets what a node has open. m.mu is held.
-func (m *handInTable) dropOpen(node string) {
-	maps.DeleteFunc(m.open, func(_ string, o openRow) bool { return o.node == node })
+// dropOpen forgets what a journal has open. m.mu is held.
+func (m *handInTable) dropOpen(whose handInKey) {
+	maps.DeleteFunc(m.open, func(_ string, o openRow) bool { return o.whose == whose })
+}
+
+// old reports whether a row is to be forgotten when another hands in.
+func (m *handInTable) old(row, by handInKey, last time.Time) bool {
+	age := m.now().Sub(last)
+	switch {
+	case row == by:
+		return false
+	case row.node == by.node || m.fault == "lost journals of all nodes go":
+		return age > latchkey.LostJournalAge && m.fault != "lost journals stay"
+	}
+	return age > latchkey.MaxHandInAge && m.fault != "nothing gets old"
 }
 
 func (m *handInTable) HandIn(_ context.Context, h latchkey.HandIn, open latchkey.OpenRecords) (time.Time, error) {
@@ -77,41 +100,44 @@ func (m *handInTable) HandIn(_ context.Context, h latchkey.HandIn, open latchkey
 		time.Sleep(time.Millisecond)
 		m.mu.Lock()
 	}
-	node := m.name(h.Node)
+	whose := m.key(h.Node, h.Journal)
+	if _, there := m.rows[whose]; !there && !open.All && m.fault != "anybody is there" {
+		return time.Time{}, latchkey.NotFound("hand-in of node", h.Node)
+	}
 	if m.fault == "times are rounded up" {
 		h.Until = h.Until.Add(999)
 	}
 	until := time.UnixMicro(h.Until.UnixMicro()).UTC()
-	if m.fault != "it never goes back" || until.After(rows[node]) {
-		rows[node] = until
+	if m.fault != "it never goes back" || until.After(rows[whose]) {
+		rows[whose] = until
 	}
 	for other, last := range rows {
-		if other != node && m.now().Sub(last) > latchkey.MaxHandInAge && m.fault != "nothing gets old" {
+		if m.old(other, whose, last) {
 			delete(rows, other)
 			m.dropOpen(other)
 		}
 	}
 	m.rows = rows
-	m.change(node, open)
+	m.change(whose, open)
 	return m.now(), nil
 }
 
-// change notes what a node has open. m.mu is held.
-func (m *handInTable) change(node string, open latchkey.OpenRecords) {
+// change notes what a journal has open. m.mu is held.
+func (m *handInTable) change(whose handInKey, open latchkey.OpenRecords) {
 	switch {
 	case open.All && m.fault == "all is of all nodes":
 		clear(m.open)
 	case open.All && m.fault != "all is more":
-		m.dropOpen(node)
+		m.dropOpen(whose)
 	}
 	for _, id := range open.Ended {
-		if m.open[id].node == node || m.fault == "anybody ends" {
+		if m.open[id].whose == whose || m.fault == "anybody ends" {
 			delete(m.open, id)
 		}
 	}
 	for _, r := range open.Began {
 		if _, there := m.open[r.RequestID]; !there || m.fault != "the first counts" {
-			m.open[r.RequestID] = openRow{node, r}
+			m.open[r.RequestID] = openRow{whose, r}
 		}
 	}
 }
@@ -130,26 +156,26 @@ func (m *handInTable) OpenRecord(_ context.Context, id string) (latchkey.Record,
 func (m *handInTable) HandIns(context.Context) (list []latchkey.HandIn, now time.Time, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for node, until := range m.rows {
-		list = append(list, latchkey.HandIn{Node: node, Until: until})
+	for whose, until := range m.rows {
+		list = append(list, latchkey.HandIn{Node: whose.node, Journal: whose.journal, Until: until})
 	}
 	slices.SortFunc(list, func(a, b latchkey.HandIn) int {
 		if m.fault == "names have no case" {
 			return cmp.Compare(strings.ToLower(a.Node), strings.ToLower(b.Node))
 		}
-		return cmp.Compare(a.Node, b.Node)
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Journal, b.Journal))
 	})
 	return list, m.now(), nil
 }
 
-func (m *handInTable) ForgetHandIn(_ context.Context, node string) error {
+func (m *handInTable) ForgetHandIn(_ context.Context, node, journal string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fault != "nothing is forgotten" {
-		delete(m.rows, m.name(node))
+		delete(m.rows, m.key(node, journal))
 	}
 	if m.fault != "open stays" {
-		m.dropOpen(m.name(node))
+		m.dropOpen(m.key(node, journal))
 	}
 	return nil
 }
@@ -158,7 +184,7 @@ func (m *handInTable) ForgetHandIn(_ context.Context, node string) error {
 // one with a fault.
 func TestHandIns(t *testing.T) {
 	storetest.HandIns(t, func(*testing.T) (a, b latchkey.HandInStore) {
-		m := &handInTable{fault: os.Getenv(handInFault), rows: map[string]time.Time{}, open: map[string]openRow{}}
+		m := &handInTable{fault: os.Getenv(handInFault), rows: map[handInKey]time.Time{}, open: map[string]openRow{}}
 		return m, m
 	})
 }
@@ -184,6 +210,10 @@ func TestHandInFaults(t *testing.T) {
 		{"open stays", "OpenRecordsOfNodes"},
 		{"nothing is forgotten", "ForgetHandIn"},
 		{"nothing gets old", "OldHandIns"},
+		{"anybody is there", "HandInOfNobody"},
+		{"a name is one node", "HandInsOfNamesakes"},
+		{"lost journals stay", "LostJournals"},
+		{"lost journals of all nodes go", "LostJournals"},
 		{"updates are lost", "HandInsConcurrently"},
 		{"names are as they came", "HostileNodes"},
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -13,26 +14,55 @@ import (
 )
 
 // oneName holds that a node stops when a living one has its name, that the other
-// one does not notice, and that a node which was killed starts again at once.
+// one does not notice, nor whoever looks up what it has open, and that a node
+// which was killed starts again at once.
 func oneName(t *testing.T, f *cluster) {
 	const lease = time.Second
-	first := f.start(t, "first", "--lease", lease.String())
+	end := make(chan struct{})
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stream" {
+			_ = http.NewResponseController(w).Flush()
+			<-end
+		}
+	}))
+	defer upstream.Close()
+	defer close(end)
+	first := f.start(t, "first", "--lease", lease.String(), "--upstream", upstream.URL)
+	f.start(t, "second", "--lease", lease.String(), "--upstream", upstream.URL)
 	key := "Bearer " + f.key(t, "first")
+	goesOn := openStream(t, first, key)
+	found := func(when string) {
+		t.Helper()
+		if got, err := f.api("second").Request(t.Context(), goesOn); err != nil || !got.Open {
+			t.Errorf("%s the second node does not find what the first has open: %v", when, err)
+		}
+	}
+	waitFor(t, "the second node to find what the first has open", func() bool {
+		_, err := f.api("second").Request(t.Context(), goesOn)
+		return err == nil
+	})
 	twin := startServer(t, f.data("twin"), "--node", "first", "--keyset", f.keyset, "--console=", "--lease", lease.String())
-	select {
-	case <-twin.ended:
-	case <-time.After(patience):
-		t.Fatalf("a second node of one name goes on: %s", twin.output)
+	for deadline, here := time.After(patience), true; here; {
+		select {
+		case <-twin.ended:
+			here = false
+		case <-deadline:
+			t.Fatalf("a second node of one name goes on: %s", twin.output)
+		case <-time.After(50 * time.Millisecond):
+			found("while its namesake is there,")
+		}
 	}
 	if twin.ProcessState.ExitCode() != exitFailed || !strings.Contains(twin.output.String(), "latchkey: another node, at "+first.url+", has this node's name, first: give each its own with --node") {
 		t.Errorf("a second node of one name ends with %d: %s", twin.ProcessState.ExitCode(), twin.output)
 	}
+	found("after its namesake was there,")
 	if got := first.status(t, key); got != http.StatusOK {
 		t.Errorf("the first node answers %d after that", got)
 	}
 
 	first.kill()
-	again := f.start(t, "first", "--lease", lease.String())
+	found("after it was killed,")
+	again := f.start(t, "first", "--lease", lease.String(), "--upstream", upstream.URL)
 	if n := f.nodes(t, "first")["first"]; n.Address == "" {
 		t.Errorf("a node that was started again is not registered: %+v", n)
 	}
@@ -44,6 +74,22 @@ func oneName(t *testing.T, f *cluster) {
 		t.Errorf("a node that was killed and started again ends: %s", again.output)
 	case <-time.After(3 * lease):
 	}
+}
+
+// openStream begins a request that goes on, and returns its ID.
+func openStream(t *testing.T, p *process, authorization string) (id string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", authorization)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	return answer.Header.Get("X-Request-Id")
 }
 
 // oneAddress holds that the canary does not ask one node twice, and certify two.
