@@ -118,8 +118,12 @@ func (s *Store) DeleteContact(ctx context.Context, teamID string, id int64) erro
 		if err != nil {
 			return s.credentials.fault("delete contact", err)
 		}
-		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, noContact(id))
+		n, err := done.RowsAffected()
+		if err != nil {
+			return s.credentials.fault("delete contact", err)
+		}
+		if n == 0 {
+			return noContact(id)
 		}
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,9 @@ var daySchema string
 // IDs: an ID itself says which file it is in. They are opened when they are
 // asked for, and a few stay open.
 type days struct {
-	dir string
+	dir    string
+	logger *slog.Logger
+	shut   func(*day) error // closes one that nobody has asked for longest
 
 	mu     sync.Mutex
 	open   map[int64]*day // by the day's number
@@ -46,6 +49,9 @@ type days struct {
 	closed bool
 	sizes  map[int64]daySize // of days that nothing was written to since they were measured
 	writes map[int64]uint64  // how often something was, of all days
+
+	excess  int            // days in open that are being closed, since they were too many
+	closing sync.WaitGroup // the same; none is added once closed is set
 }
 
 // A day is a file of records that is open, or is being opened.
@@ -93,7 +99,8 @@ func (d *days) with(ctx context.Context, number int64, create bool, f func(*day)
 	if err != nil || found == nil {
 		return err
 	}
-	return errors.Join(f(found), d.release(found))
+	defer d.release(found)
+	return f(found)
 }
 
 // alter is with for what writes to the file.
@@ -131,7 +138,8 @@ func (d *days) acquire(ctx context.Context, number int64, create bool) (*day, er
 		select {
 		case <-found.opened:
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), d.release(found))
+			d.release(found)
+			return nil, ctx.Err()
 		}
 		if found.database != nil {
 			return found, nil
@@ -159,25 +167,49 @@ func (d *days) openDay(ctx context.Context, opening *day, create bool) (*day, er
 }
 
 // release gives a day back, and closes the one that nobody has asked for
-// longest if there are too many.
-func (d *days) release(used *day) error {
+// longest if there are too many. Whoever releases is answered by what it did
+// with its own day, so an error of that one is logged.
+func (d *days) release(used *day) {
+	oldest, gone := d.giveBack(used)
+	if oldest == nil {
+		return
+	}
+	defer d.closing.Done()
+	if err := d.shut(oldest); err != nil {
+		d.logger.Error("a file of records could not be closed", "file", d.path(oldest.number), "error", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[gone.number] == gone {
+		delete(d.open, gone.number)
+	}
+	d.excess--
+	close(gone.opened)
+}
+
+// giveBack gives a day back, and returns the one to be closed, if there is one. In
+// its place it leaves one that is in use, and that is never opened: whoever asks
+// for that day waits, and nobody removes its files under it.
+func (d *days) giveBack(used *day) (oldest, gone *day) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	used.users--
-	if len(d.open) <= maxOpenDays {
-		return nil
+	if len(d.open)-d.excess <= maxOpenDays {
+		return nil, nil
 	}
-	var oldest *day
 	for _, o := range d.open { // with no user, it is not being opened
 		if o.users == 0 && (oldest == nil || o.turn < oldest.turn) {
 			oldest = o
 		}
 	}
 	if oldest == nil {
-		return nil
+		return nil, nil
 	}
-	delete(d.open, oldest.number)
-	return oldest.close()
+	gone = &day{opened: make(chan struct{}), number: oldest.number, users: 1}
+	d.open[oldest.number] = gone
+	d.excess++
+	d.closing.Add(1)
+	return oldest, gone
 }
 
 // files returns the files of a day. The file itself is the first: what is left of
@@ -223,7 +255,7 @@ func (d *days) setAside(number int64) error {
 	defer d.mu.Unlock()
 	if o := d.open[number]; o != nil {
 		if o.users > 0 {
-			return fmt.Errorf("%s is damaged, and in use", o.path)
+			return fmt.Errorf("%s is damaged, and in use", d.path(number))
 		}
 		delete(d.open, number)
 		_ = o.close() // it is damaged
@@ -233,6 +265,7 @@ func (d *days) setAside(number int64) error {
 }
 
 func (d *days) close() error {
+	defer d.closing.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true

@@ -1,7 +1,11 @@
 package sqlite
 
 import (
+	"bytes"
 	"database/sql"
+	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,5 +108,93 @@ func TestOpeningHoldsUpNobody(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Errorf("a file that was held up is opened when it can be: %v", err)
+	}
+}
+
+// TestClosingHoldsUpNobody: while a day that is one too many is closed, others are
+// read, and whoever asks for it waits; what is wrong with it is no error of theirs.
+func TestClosingHoldsUpNobody(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	list := fillDays(t, s, maxOpenDays+3)
+	var log bytes.Buffer
+	s.days.logger = slog.New(slog.NewTextHandler(&log, nil))
+	closing, goOn := make(chan int64, 1), make(chan struct{})
+	s.days.shut = func(d *day) error {
+		closing <- d.number
+		<-goOn
+		return errors.Join(errors.New("planted"), d.close())
+	}
+	read := func(r latchkey.Record) chan error {
+		done := make(chan error, 1)
+		go func() {
+			got, err := s.Record(t.Context(), r.RequestID)
+			if err == nil && got != r {
+				err = errors.New("it is another record")
+			}
+			done <- err
+		}()
+		return done
+	}
+	of := func(number int64) latchkey.Record {
+		for _, r := range list {
+			if latchkey.RequestIDDay(uuid.MustParse(r.RequestID)) == number {
+				return r
+			}
+		}
+		t.Fatalf("there is no day %d", number)
+		return latchkey.Record{}
+	}
+	s.days.mu.Lock()
+	var kept, shut []latchkey.Record
+	for _, r := range list {
+		if s.days.open[latchkey.RequestIDDay(uuid.MustParse(r.RequestID))] != nil {
+			kept = append(kept, r)
+		} else {
+			shut = append(shut, r)
+		}
+	}
+	s.days.mu.Unlock()
+	first := read(shut[0])
+	number := <-closing
+	for _, r := range kept {
+		if latchkey.RequestIDDay(uuid.MustParse(r.RequestID)) == number {
+			continue
+		}
+		select {
+		case err := <-read(r):
+			if err != nil {
+				t.Errorf("a record of another day: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("records of other days wait for a file that is closed")
+		}
+	}
+	again := read(of(number))
+	if err := s.days.remove(number); err != nil || left(t, s) != len(list) {
+		t.Errorf("a file that is being closed is not removed: %v", err)
+	}
+	select {
+	case err := <-again:
+		t.Errorf("a file is opened while it is closed: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(goOn)
+	for _, done := range []chan error{first, again} {
+		for open := true; open; {
+			select {
+			case <-closing: // the next one
+			case err := <-done:
+				open = false
+				if err != nil {
+					t.Errorf("what was read is good, whatever became of another day: %v", err)
+				}
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "planted") {
+		t.Errorf("it is logged that a file could not be closed: %q", log.String())
 	}
 }

@@ -85,7 +85,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s.days = &days{
-		dir: filepath.Join(dir, recordsDir), open: make(map[int64]*day), sizes: make(map[int64]daySize), writes: make(map[int64]uint64),
+		dir: filepath.Join(dir, recordsDir), logger: s.logger, shut: func(d *day) error { return d.close() },
+		open: make(map[int64]*day), sizes: make(map[int64]daySize), writes: make(map[int64]uint64),
 	}
 	if err = makeDir(s.days.dir); err == nil {
 		err = s.openRecords(ctx, filepath.Join(dir, recordsFile))
