@@ -125,7 +125,7 @@ func TestUpgradeWaitsForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	pg.Exec(t, name, `ALTER TABLE latchkey.meta DROP COLUMN protocol`, `DROP FUNCTION latchkey.latchkey_keeps`,
-		`DELETE FROM latchkey.goose_db_version WHERE version_id = 3`)
+		`DELETE FROM latchkey.goose_db_version WHERE version_id = 4`)
 	other, err := pgx.Connect(t.Context(), pg.URL(name))
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestUpgradeWaitsForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	refuse(t, "an upgrade while a transaction is open", config, "make schema 3", "lock timeout")
+	refuse(t, "an upgrade while a transaction is open", config, "make schema 4", "lock timeout")
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("an upgrade waits %v for a lock that keeps renewals waiting", took)
 	}
