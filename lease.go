@@ -133,10 +133,15 @@ type AnotherHistoryError struct {
 	Missing     Position // what the database does not have
 	Current     Position // where it stands instead
 	Acceptances []string // as in [Renewed]
+	Forgotten   bool     // Missing is from before the purge horizon: the database may have had it, and forgotten it
 }
 
 // Error says which change is missing.
 func (e *AnotherHistoryError) Error() string {
+	if e.Forgotten {
+		return fmt.Sprintf("the database cannot tell whether it ever had the change %s, which made revision %d: changes are remembered for 90 days, and it stands at revision %d",
+			e.Missing.ChangeID, e.Missing.Revision, e.Current.Revision)
+	}
 	return fmt.Sprintf("the database has another history: it stands at revision %d and does not have the change %s that made revision %d",
 		e.Current.Revision, e.Missing.ChangeID, e.Missing.Revision)
 }

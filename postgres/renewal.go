@@ -213,13 +213,13 @@ func (at *standing) history(applied, other latchkey.Position) error {
 	}
 	another := &latchkey.AnotherHistoryError{Missing: applied, Current: at.position, Acceptances: at.acceptances}
 	switch {
-	case !at.applied:
-		return another
-	case !at.known:
+	case at.applied && at.known:
+		return nil
+	case at.applied:
 		another.Missing = other
-		return another
 	}
-	return nil
+	another.Forgotten = another.Missing.Revision < at.horizon
+	return another
 }
 
 // A reading is what a snapshot holds.

@@ -220,3 +220,41 @@ func TestRetainBySize(t *testing.T) {
 		t.Errorf("%d records are kept, not 40", n)
 	}
 }
+
+// TestForgottenPosition: of a node that was away for longer than positions are kept
+// nobody says that a backup was restored; of a position that is not old it is said.
+func TestForgottenPosition(t *testing.T) {
+	t.Parallel()
+	server := server.Server(t)
+	store := mustOpen(t, Config{URL: server.URL(server.NewDatabase(t))})
+	id := mustChanges(t, store).Teams[0].ID
+	before := mustRoll(t, store, id)
+	mustRoll(t, store, id)
+	last := mustRoll(t, store, id)
+	for _, statement := range []string{
+		`UPDATE changes SET at = at - 91 * 86400000000::bigint`,
+		`UPDATE credentials SET ended = ended - 91 * 86400000000::bigint WHERE ended IS NOT NULL`,
+	} {
+		if _, err := store.pool.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := store.PurgeTombstones(t.Context(), 90*24*time.Hour); err != nil || n != 3 {
+		t.Fatalf("%d tombstones are purged, want 3: %v", n, err)
+	}
+	for _, c := range []struct {
+		rule      string
+		position  latchkey.Position
+		forgotten bool
+	}{
+		{"a position that was forgotten", before.Position(), true},
+		{"another change than the last", latchkey.Position{Revision: last.Revision, ChangeID: "another"}, false},
+		{"a revision that is yet to come", latchkey.Position{Revision: last.Revision + 1, ChangeID: "lost"}, false},
+	} {
+		_, err := store.Renew(t.Context(), latchkey.Renewal{ID: "n", Applied: c.position})
+		other := (*latchkey.AnotherHistoryError)(nil)
+		if !errors.As(err, &other) || other.Forgotten != c.forgotten {
+			t.Errorf("%s: %v, must be another history, forgotten: %t", c.rule, err, c.forgotten)
+		}
+	}
+}

@@ -377,6 +377,11 @@ func (r *Replica) report(err error) {
 	case err == nil && r.failing:
 		r.failing = false
 		r.logger().Info("the lease is renewed again")
+	case err != nil && !r.failing && errors.As(err, &other) && other.Forgotten:
+		r.failing = true
+		r.logger().Error("THIS NODE ANSWERS UNAVAILABLE: it was away for longer than the database remembers; "+
+			"if the database was not restored from a backup meanwhile, stop this node, remove its history file, and start it again",
+			"history_file", r.HistoryFile, "error", err)
 	case err != nil && !r.failing && errors.As(err, &other):
 		r.failing = true
 		r.logger().Error("THIS NODE ANSWERS UNAVAILABLE: a backup was restored, or a standby promoted that had fallen behind; "+
