@@ -166,16 +166,20 @@ func formOf(prefix, value string) keyForm {
 // characters of token68 other than a dot and "=".
 func ValidKeyPrefix(prefix string) error {
 	wrong := func(problem string) error { return &InvalidError{Field: "key prefix", Problem: problem} }
-	if len(prefix) < 1 || len(prefix) > 16 {
+	if len(prefix) < 1 || len(prefix) > maxKeyPrefix {
 		return wrong("must be 1–16 characters")
 	}
 	for i := range len(prefix) {
-		if !token68Byte(prefix[i]) || prefix[i] == '.' {
+		if !isPrefixByte(prefix[i]) {
 			return wrong("may hold only letters, digits and - _ ~ + /")
 		}
 	}
 	return nil
 }
+
+const maxKeyPrefix = 16
+
+func isPrefixByte(c byte) bool { return token68Byte(c) && c != '.' }
 
 // ValidAPIKey returns nil if value can be imported as an API key, or an
 // [*InvalidError] without the value: 16–512 bytes of token68 (RFC 9110,

@@ -12,7 +12,8 @@ const maxEscapes = 3
 
 // Redact returns text with "[secret]" in the place of whatever has the form of a
 // credential of ours: API keys whose checksum is right, with their prefix or
-// without; JWTs; 32 base62 characters that stand alone, as an API Secret Key does,
+// without, and those made under another prefix unless a letter or digit comes after
+// them; JWTs; 32 base62 characters that stand alone, as an API Secret Key does,
 // but for hexadecimal ones; and base64 of a key or of ID||KEY; all of that
 // percent-encoded, too. Callers put them where none belongs, such as a path or a
 // user agent, and from there they must not get into a record. An imported
@@ -100,6 +101,8 @@ func credentialsIn(prefix, text string) (found []stretch) {
 	for s := range runs(text, isBase62) {
 		if standsAlone(prefix, text[s.from:s.to]) || isSecretAt(text, s) {
 			found = append(found, s)
+		} else if from := keyAt(text, s); from >= 0 {
+			found = append(found, stretch{from, s.to})
 		}
 	}
 	for s := range runs(text, isBase64) {
@@ -161,6 +164,33 @@ func keysIn(prefix, text string) (found []stretch) {
 	}
 }
 
+// keyAt returns where in a text a key begins that was made under any prefix and
+// ends as a run of base62 does, or -1. A key outlives the prefix that the server
+// has now, and a guard may not know it.
+func keyAt(text string, run stretch) int {
+	random := run.to - randomChars - checksumChars
+	if random < run.from {
+		return -1
+	}
+	sum := run.to - checksumChars
+	for from := random - 1; from >= max(0, random-maxKeyPrefix) && isPrefixByte(text[from]); from-- {
+		if checksum(text[from:sum]) == text[sum:run.to] {
+			return from
+		}
+	}
+	return -1
+}
+
+// holdsKey reports whether there is a key of any prefix in a text.
+func holdsKey(text string) bool {
+	for s := range runs(text, isBase62) {
+		if keyAt(text, s) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // runs yields the longest parts of text whose bytes are all of one kind.
 func runs(text string, kind func(byte) bool) func(yield func(stretch) bool) {
 	return func(yield func(stretch) bool) {
@@ -192,7 +222,7 @@ func isBase64(c byte) bool { return isBase62(c) || c == '-' || c == '_' || c == 
 // holdsEncoded reports whether a run of base64 has a key or ID||KEY in it, wherever
 // the encoded text began.
 func holdsEncoded(prefix, run string) bool {
-	if base64.RawStdEncoding.DecodedLen(len(run)) < len(prefix)+randomChars+checksumChars {
+	if base64.RawStdEncoding.DecodedLen(len(run)) <= randomChars+checksumChars {
 		return false
 	}
 	run = strings.NewReplacer("-", "+", "_", "/").Replace(run)
@@ -205,7 +235,7 @@ func holdsEncoded(prefix, run string) bool {
 		if err != nil {
 			continue
 		}
-		if text := string(decoded); keysIn(prefix, text) != nil || holdsSecret(text) {
+		if text := string(decoded); keysIn(prefix, text) != nil || holdsKey(text) || holdsSecret(text) {
 			return true
 		}
 	}

@@ -97,6 +97,22 @@ func TestRedactDisguises(t *testing.T) {
 	}
 }
 
+// TestRedactOtherPrefixes: a key that was made under another prefix is known, too.
+func TestRedactOtherPrefixes(t *testing.T) {
+	k := &Keyring{Prefix: "now_"}
+	for _, prefix := range []string{"lk_", "acme-live_", "x", "a/b+c~d-e_f7890/"} {
+		key := NewAPIKey(prefix).Reveal()
+		for _, c := range []string{key, escapeAll(key), base64.RawStdEncoding.EncodeToString([]byte(key + ":"))} {
+			for _, around := range []string{"/v1?%s/x", "(%s)", "%s"} {
+				want := strings.Replace(around, "%s", redacted, 1)
+				if got := k.Redact(strings.Replace(around, "%s", c, 1)); got != want {
+					t.Errorf("a key with the prefix %q in %q is masked as %q", prefix, around, strings.ReplaceAll(got, key[len(prefix):], "KEY"))
+				}
+			}
+		}
+	}
+}
+
 // TestRedactLeaves: what only looks like a credential stays, to be found by.
 func TestRedactLeaves(t *testing.T) {
 	k := &Keyring{}

@@ -56,10 +56,7 @@ func recordPath(r *http.Request) string {
 // kept is what a record keeps of s. A credential is taken out before s is cut:
 // half of one would not be known.
 func (g *Guard) kept(s string, limit int) string {
-	if g.Redact != nil {
-		s = g.Redact(s)
-	}
-	return printable(s, limit)
+	return printable(g.redact(s), limit)
 }
 
 // printable cuts s to limit bytes and puts "?" for all that does not print, or
@@ -86,9 +83,7 @@ func (g *Guard) clientRequestID(h http.Header) string {
 		}
 		return c
 	}, fields[0])
-	if g.Redact != nil {
-		visible = g.Redact(visible)
-	}
+	visible = g.redact(visible)
 	return visible[:min(len(visible), maxClientRequestID)]
 }
 

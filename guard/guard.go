@@ -37,7 +37,7 @@ type Guard struct {
 
 	// Redact takes credentials out of what a record keeps of a request's
 	// header (method, path, host, user agent, the caller's request ID); it is the
-	// method of a [latchkey.Keyring]. Nil: they are kept as they came.
+	// method of a [latchkey.Keyring]. Nil means that of the zero Keyring.
 	Redact func(string) string
 
 	Recorder latchkey.Recorder // takes a record of each response; nil: nobody does
@@ -207,6 +207,13 @@ func (g *Guard) now() time.Time {
 		return g.Now()
 	}
 	return time.Now()
+}
+
+func (g *Guard) redact(s string) string {
+	if g.Redact != nil {
+		return g.Redact(s)
+	}
+	return new(latchkey.Keyring).Redact(s)
 }
 
 func (g *Guard) logger() *slog.Logger {
