@@ -59,8 +59,8 @@ func WithReport(ctx context.Context, report func(error)) context.Context {
 }
 
 // Report tells the record of a request why what lies behind the door could not
-// answer it. It comes before the answer. What is not [*Unavailable] says nothing
-// to the record.
+// answer it; package problem does, before each answer. What is the caller's own
+// fault says nothing to the record.
 func Report(ctx context.Context, err error) {
 	if report, ok := ctx.Value(reportKey).(func(error)); ok {
 		report(err)

@@ -62,7 +62,6 @@ func (m *router) answering(serve func(http.ResponseWriter, *http.Request) error)
 			m.logger.ErrorContext(r.Context(), "contacts: answer a request",
 				"err", err, "request_id", latchkey.RequestIDFrom(r.Context()))
 		}
-		latchkey.Report(r.Context(), err)
 		m.problems.Write(w, r, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey"
+	"latchkey/problem"
 )
 
 // ErrStopping is the cause with which a server that stops ends the contexts of
@@ -89,16 +90,37 @@ func (x *exchange) cannotTell(u *latchkey.Unavailable) {
 	}
 }
 
-// report says that the credential held, and that what lies behind the door could
-// not tell what it was asked for.
+// report says that the credential held, and that what lies behind the door
+// answers with a fault of ours. A verdict that stands already stays.
 func (x *exchange) report(err error) {
-	var u *latchkey.Unavailable
-	if !errors.As(err, &u) || errors.Is(err, latchkey.ErrOutcomeUnknown) {
+	code := problem.CodeOf(err)
+	if problem.Status(err) < http.StatusInternalServerError {
 		return
 	}
+	gone, stopping := x.clientGone(), x.stopping()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.record.Outcome, x.record.Reason = latchkey.OutcomeUnavailable, u.Reason
+	r := &x.record
+	var u *latchkey.Unavailable
+	switch {
+	case r.Outcome != latchkey.OutcomeAccepted:
+	case code == latchkey.CodeUnavailable:
+		r.Outcome, r.Reason = latchkey.OutcomeUnavailable, latchkey.ReasonStoreUnavailable
+		if errors.As(err, &u) && u.Reason != "" {
+			r.Reason = u.Reason
+		}
+	case gone && !stopping: // which made the handler fail
+	default:
+		r.Outcome, r.Reason, r.Diagnosis = latchkey.OutcomeError, latchkey.Reason(code), fault(err)
+	}
+}
+
+// fault says in a record what went wrong behind the door.
+func fault(err error) string {
+	if errors.Is(err, latchkey.ErrOutcomeUnknown) {
+		return "It is not known whether the change was made: look before it is repeated. The server's log has the cause, under the request's ID."
+	}
+	return "The API failed. Look for the request's ID in the server's log."
 }
 
 // fail says that the credential held, but what lay behind the door did not.

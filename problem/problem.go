@@ -99,9 +99,11 @@ func (p Writer) typeOf(code latchkey.Code) string {
 }
 
 // Write answers a request with err, which must not be nil. The ID is that of
-// the request's context. Fields that described another body are removed from
-// w's header, and so is every CORS field: a browser must not hold a key.
+// the request's context, whose record is told of err ([latchkey.Report]). Fields
+// that described another body are removed from w's header, and so is every CORS
+// field: a browser must not hold a key.
 func (p Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
+	latchkey.Report(r.Context(), err)
 	body := p.Body(err, latchkey.RequestIDFrom(r.Context()))
 	text, encodeErr := json.Marshal(body)
 	if encodeErr != nil { // six plain fields: cannot be
