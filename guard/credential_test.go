@@ -267,7 +267,8 @@ func TestMethods(t *testing.T) {
 					t.Errorf("Allow: %q", allow)
 				}
 				records := d.take(t, 2)
-				if r := records[1]; r.Outcome != latchkey.OutcomeAccepted || r.Status != http.StatusMethodNotAllowed {
+				if r := records[1]; r.Outcome != latchkey.OutcomeAccepted || r.Status != http.StatusMethodNotAllowed ||
+					r.Diagnosis != "The method is none that passes the door. The API was not asked." {
 					t.Errorf("record: %+v", r)
 				}
 				if d.reached.Load() != 0 {

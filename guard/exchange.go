@@ -91,10 +91,16 @@ func (x *exchange) cannotTell(u *latchkey.Unavailable) {
 }
 
 // report says that the credential held, and that what lies behind the door
-// answers with a fault of ours. A verdict that stands already stays.
+// answers with a fault of ours, or to a body that is too large. A verdict that
+// stands already stays.
 func (x *exchange) report(err error) {
+	var tooLarge *http.MaxBytesError
 	code := problem.CodeOf(err)
-	if problem.Status(err) < http.StatusInternalServerError {
+	switch {
+	case code == latchkey.CodeBodyTooLarge && errors.As(err, &tooLarge):
+		x.remark(x.guard.tooLarge(tooLarge) + " " + partlySeen)
+		return
+	case problem.Status(err) < http.StatusInternalServerError:
 		return
 	}
 	gone, stopping := x.clientGone(), x.stopping()
@@ -113,14 +119,6 @@ func (x *exchange) report(err error) {
 	default:
 		r.Outcome, r.Reason, r.Diagnosis = latchkey.OutcomeError, latchkey.Reason(code), fault(err)
 	}
-}
-
-// fault says in a record what went wrong behind the door.
-func fault(err error) string {
-	if errors.Is(err, latchkey.ErrOutcomeUnknown) {
-		return "It is not known whether the change was made: look before it is repeated. The server's log has the cause, under the request's ID."
-	}
-	return "The API failed. Look for the request's ID in the server's log."
 }
 
 // fail says that the credential held, but what lay behind the door did not.

@@ -114,6 +114,7 @@ type proxy struct {
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := forwardable(r); err != nil {
+		exchangeFrom(r.Context()).remark(p.guard.turnedAway(err, notAsked))
 		p.guard.Problems.Write(w, r, err)
 		return
 	}
@@ -201,8 +202,8 @@ func cleanResponse(res *http.Response) error {
 	return nil
 }
 
-// fail answers for an upstream that did not. Nothing that it says names the
-// upstream; the log does.
+// fail answers for an upstream that did not. Neither the answer nor the record,
+// which the team may read, names the upstream; the log does.
 func (p *proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeFrom(r.Context())
 	verdict := explain(err)
@@ -210,20 +211,15 @@ func (p *proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return // Wrap records it
 	}
 	if verdict.Code == latchkey.CodeUpstreamUnreachable || verdict.Code == latchkey.CodeUpstreamTimeout {
-		x.fail(verdict.Code, diagnose(verdict.Code))
+		x.fail(verdict.Code, upstreamFault(err))
 		p.guard.logger().Warn("upstream failed", "request_id", x.record.RequestID,
 			"code", string(verdict.Code), "upstream", p.gateway.Upstream.Host, "cause", cause(err))
+	} else {
+		x.remark(p.guard.turnedAway(verdict, partlySeen))
 	}
 	if !x.hijacked {
 		p.guard.Problems.Write(w, r, verdict)
 	}
-}
-
-func diagnose(code latchkey.Code) string {
-	if code == latchkey.CodeUpstreamTimeout {
-		return "The upstream did not answer in time."
-	}
-	return "The upstream could not be reached, or its answer could not be read."
 }
 
 // explain says what a failed round trip is to the caller.
@@ -235,7 +231,7 @@ func explain(err error) *problem.Error {
 	)
 	switch {
 	case errors.As(err, &tooLarge):
-		return &problem.Error{Code: latchkey.CodeBodyTooLarge, Err: err}
+		return &problem.Error{Code: latchkey.CodeBodyTooLarge, Err: err, Detail: problem.Writer{}.Body(tooLarge, "").Detail}
 	case errors.As(err, &body):
 		return &problem.Error{Code: latchkey.CodeInvalidRequest, Err: err,
 			Detail: "The body of the request could not be read to its end."}

@@ -114,10 +114,14 @@ func TestBadTarget(t *testing.T) {
 			d.one(t)
 		}
 		d.raw(t, "GET * HTTP/1.1\r\nHost: h\r\n"+authorization(d.bearer())+"\r\n").problem(t, 400, latchkey.CodeInvalidRequest)
-		d.one(t)
+		if r := d.one(t); r.Diagnosis != "The request target is neither a path nor a URL. The API was not asked." {
+			t.Errorf("the record says %q", r.Diagnosis)
+		}
 		if mode == gateway {
 			d.pass(t, "//{}", "").problem(t, 400, latchkey.CodeInvalidRequest)
-			d.one(t)
+			if r := d.one(t); !strings.HasSuffix(r.Diagnosis, "must be percent-encoded. The API was not asked.") {
+				t.Errorf("the record says %q", r.Diagnosis)
+			}
 			// net/http refuses such a Host over HTTP/1 by itself.
 			w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
 			r.Host = d.key + "@h"

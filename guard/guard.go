@@ -95,7 +95,9 @@ func (g *Guard) serve(x *exchange, next http.Handler) {
 	w, r := x.writer(), x.request
 	principal, err := g.judge(x)
 	if err == nil {
-		err = g.admit(r)
+		if err = g.admit(r); err != nil {
+			x.remark(g.turnedAway(err, notAsked))
+		}
 	}
 	if err != nil {
 		if x.clientGone() {

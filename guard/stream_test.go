@@ -245,13 +245,17 @@ func TestMaxBody(t *testing.T) {
 		d.one(t)
 		d.reached.Store(0)
 		d.raw(t, head+key+"Content-Length: 11\r\n\r\n").problem(t, 413, latchkey.CodeBodyTooLarge)
-		if d.one(t); d.reached.Load() != 0 {
-			t.Error("an announced body over the limit must not reach the API")
+		if rec := d.one(t); d.reached.Load() != 0 || rec.Diagnosis != "The body is larger than --max-body (10 bytes). The API was not asked." {
+			t.Errorf("an announced body over the limit must not reach the API, and the record says so: %+v", rec)
 		}
 		d.raw(t, head+"Content-Length: 11\r\n\r\n").problem(t, 401, latchkey.CodeMissingCredentials)
 		d.one(t)
-		d.raw(t, head+key+"Transfer-Encoding: chunked\r\n\r\n14\r\n01234567890123456789\r\n0\r\n\r\n").problem(t, 413, latchkey.CodeBodyTooLarge)
-		if rec := d.one(t); rec.Status != 413 || rec.Outcome != latchkey.OutcomeAccepted || rec.Reason != latchkey.ReasonOK {
+		got := d.raw(t, head+key+"Transfer-Encoding: chunked\r\n\r\n14\r\n01234567890123456789\r\n0\r\n\r\n")
+		if got.problem(t, 413, latchkey.CodeBodyTooLarge); !strings.Contains(got.body, "The body may have at most 10 bytes.") {
+			t.Errorf("the answer names the limit: %s", got.body)
+		}
+		if rec := d.one(t); rec.Status != 413 || rec.Outcome != latchkey.OutcomeAccepted || rec.Reason != latchkey.ReasonOK ||
+			rec.Diagnosis != "The body is larger than --max-body (10 bytes). The API may have seen its beginning." {
 			t.Errorf("record: %+v", rec)
 		}
 	})
@@ -263,7 +267,8 @@ func TestBadBody(t *testing.T) {
 	d := newDoor(t, gateway, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, nil)
 	d.raw(t, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"+authorization(d.bearer())+"\r\nzz\r\n").
 		problem(t, 400, latchkey.CodeInvalidRequest)
-	if rec := d.one(t); rec.Outcome != latchkey.OutcomeAccepted {
+	if rec := d.one(t); rec.Outcome != latchkey.OutcomeAccepted ||
+		rec.Diagnosis != "The body of the request could not be read to its end. The API may have seen its beginning." {
 		t.Errorf("record: %+v", rec)
 	}
 }

@@ -2,10 +2,8 @@ package guard
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -153,7 +151,7 @@ type answerBody struct {
 func (b *answerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF && !b.exchange.clientGone() {
-		b.exchange.fail(latchkey.CodeUpstreamUnreachable, "The upstream broke off its answer.")
+		b.exchange.fail(latchkey.CodeUpstreamUnreachable, "The upstream broke off its answer"+brokenHow(err)+".")
 	}
 	return n, err
 }
@@ -164,30 +162,4 @@ func (b *answerBody) Close() error {
 	removeOurs(b.response.Trailer)
 	b.cancel(nil)
 	return err
-}
-
-// cause says for a log what went wrong with the upstream. The texts of the
-// protocol's own errors quote what the upstream sent, and are left out.
-func cause(err error) string {
-	var (
-		op  *net.OpError
-		dns *net.DNSError
-		crt *tls.CertificateVerificationError
-		tlh tls.RecordHeaderError
-	)
-	switch {
-	case errors.Is(err, errTooSlow):
-		return errTooSlow.Error()
-	case errors.As(err, &op):
-		return op.Error()
-	case errors.As(err, &dns):
-		return dns.Error()
-	case errors.As(err, &crt):
-		return crt.Error()
-	case errors.As(err, &tlh):
-		return tlh.Msg
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "connection closed before the answer"
-	}
-	return "the answer is not HTTP as it should be"
 }

@@ -31,54 +31,63 @@ func TestUpstreamFails(t *testing.T) {
 		_, _ = io.Copy(io.Discard, conn) // until the gateway gives up
 		return ""
 	}
-	const secret = "upstream-secret"
+	const (
+		secret   = "upstream-secret"
+		eitherOr = "The upstream broke off before it answered, or its answer could not be read."
+		garbled  = "The upstream's answer could not be read: it is not HTTP/1 as it should be, or its header is too long."
+	)
 	for _, c := range []struct {
 		name   string
 		answer func(string, net.Conn) string
 		status int
 		code   latchkey.Code
+		says   string // the record
 	}{
-		{"refused", nil, 502, latchkey.CodeUpstreamUnreachable},
-		{"closed", always(""), 502, latchkey.CodeUpstreamUnreachable},
-		{"reset", reset, 502, latchkey.CodeUpstreamUnreachable},
-		{"silent", hang, 504, latchkey.CodeUpstreamTimeout},
-		{"not HTTP", always(secret + "\r\n\r\n"), 502, latchkey.CodeUpstreamUnreachable},
-		{"bad header", always("HTTP/1.1 200 OK\r\nSet-Cookie " + secret + "\r\n\r\n"), 502, latchkey.CodeUpstreamUnreachable},
-		{"huge header", always("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 2<<20) + "\r\n\r\n"), 502, latchkey.CodeUpstreamUnreachable},
-		{"1xx without end", always(strings.Repeat("HTTP/1.1 103 E\r\nA: "+strings.Repeat("a", 1000)+"\r\n\r\n", 3000)), 504, latchkey.CodeUpstreamTimeout},
+		{"refused", nil, 502, latchkey.CodeUpstreamUnreachable, "The upstream could not be reached: connection refused."},
+		{"closed", always(""), 502, latchkey.CodeUpstreamUnreachable, "The upstream broke off before it answered: it closed the connection."},
+		{"reset", reset, 502, latchkey.CodeUpstreamUnreachable, "The upstream broke off before it answered: connection reset by peer."},
+		{"silent", hang, 504, latchkey.CodeUpstreamTimeout, "The upstream did not answer in time."},
+		{"not HTTP", always(secret + "\r\n\r\n"), 502, latchkey.CodeUpstreamUnreachable, garbled},
+		{"bad header", always("HTTP/1.1 200 OK\r\nSet-Cookie " + secret + "\r\n\r\n"), 502, latchkey.CodeUpstreamUnreachable, garbled},
+		{"huge header", always("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 2<<20) + "\r\n\r\n"), 502, latchkey.CodeUpstreamUnreachable, garbled},
+		{"1xx without end", always(strings.Repeat("HTTP/1.1 103 E\r\nA: "+strings.Repeat("a", 1000)+"\r\n\r\n", 3000)), 504, latchkey.CodeUpstreamTimeout, "The upstream did not answer in time."},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			up := newWire(t, c.answer)
-			addr := up.url.Host
-			if c.answer == nil {
-				addr = nobody
-			}
-			d := newDoor(t, middleware, nil, up.to(func(_ *guard.Guard, g *guard.Gateway) {
-				if g.Timeout = patience; c.status == http.StatusGatewayTimeout {
-					g.Timeout = 300 * time.Millisecond
+		for _, body := range []string{"", "x"} {
+			t.Run(strings.TrimSuffix(c.name+", sent "+body, ", sent "), func(t *testing.T) {
+				up := newWire(t, c.answer)
+				addr := up.url.Host
+				if c.answer == nil {
+					addr = nobody
 				}
-				up.url.Host = addr
-			}))
-			conn := d.dial(t)
-			defer conn.Close()
-			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n%s\r\nx", authorization(d.bearer()))
-			r := bufio.NewReader(conn)
-			got := readAnswer(t, r, "POST")
-			for got.StatusCode == 103 {
-				got = readAnswer(t, r, "POST")
-			}
-			got.problem(t, c.status, c.code)
-			if strings.Contains(got.body, addr) || strings.Contains(got.body, "127.0.0.1") {
-				t.Errorf("the answer names the upstream: %s", got.body)
-			}
-			log := d.log.String()
-			if !strings.Contains(log, addr) || !strings.Contains(log, got.id(t)) || strings.Contains(log, secret) {
-				t.Errorf("the log names upstream and request, and quotes nothing: %s", log)
-			}
-			if rec := d.one(t); rec.Outcome != latchkey.OutcomeError || rec.Reason != latchkey.Reason(c.code) || rec.TeamID != "team_a" {
-				t.Errorf("record: %+v", rec)
-			}
-		})
+				d := newDoor(t, middleware, nil, up.to(func(_ *guard.Guard, g *guard.Gateway) {
+					if g.Timeout = patience; c.status == http.StatusGatewayTimeout {
+						g.Timeout = 300 * time.Millisecond
+					}
+					up.url.Host = addr
+				}))
+				conn := d.dial(t)
+				defer conn.Close()
+				fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n%s\r\n%s", len(body), authorization(d.bearer()), body)
+				r := bufio.NewReader(conn)
+				got := readAnswer(t, r, "POST")
+				for got.StatusCode == 103 {
+					got = readAnswer(t, r, "POST")
+				}
+				got.problem(t, c.status, c.code)
+				if strings.Contains(got.body, addr) || strings.Contains(got.body, "127.0.0.1") {
+					t.Errorf("the answer names the upstream: %s", got.body)
+				}
+				log := d.log.String()
+				if !strings.Contains(log, addr) || !strings.Contains(log, got.id(t)) || strings.Contains(log, secret) {
+					t.Errorf("the log names upstream and request, and quotes nothing: %s", log)
+				}
+				if rec := d.one(t); rec.Outcome != latchkey.OutcomeError || rec.Reason != latchkey.Reason(c.code) || rec.TeamID != "team_a" {
+					t.Errorf("record: %+v", rec)
+				} else if says := rec.Diagnosis; says != c.says && (body == "" || says != eitherOr) {
+					t.Errorf("the record says %q, must say %q", says, c.says)
+				}
+			})
+		}
 	}
 }
 
@@ -92,7 +101,8 @@ func TestUpstreamBreaksOff(t *testing.T) {
 	if got := d.pass(t, "/", ""); got.err == nil || got.body != "half" {
 		t.Errorf("the caller must see that it is not whole: %q %v", got.body, got.err)
 	}
-	if rec := d.one(t); rec.Status != 200 || rec.Outcome != latchkey.OutcomeError || rec.Reason != "upstream_unreachable" {
+	if rec := d.one(t); rec.Status != 200 || rec.Outcome != latchkey.OutcomeError || rec.Reason != "upstream_unreachable" ||
+		rec.Diagnosis != "The upstream broke off its answer: it closed the connection." {
 		t.Errorf("record: %+v", rec)
 	}
 }

@@ -1,0 +1,124 @@
+package guard
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+
+	"latchkey"
+	"latchkey/problem"
+)
+
+// What the API has seen of a request that was turned away.
+const (
+	notAsked   = "The API was not asked."
+	partlySeen = "The API may have seen its beginning."
+)
+
+// turnedAway says for a record why the door answered by itself though the
+// credential held. asked says what the API has seen of the request.
+func (g *Guard) turnedAway(err error, asked string) string {
+	var (
+		tooLarge *http.MaxBytesError
+		answer   *problem.Error
+	)
+	switch {
+	case errors.As(err, &tooLarge):
+		return g.tooLarge(tooLarge) + " " + asked
+	case !errors.As(err, &answer):
+		return ""
+	case answer.Code == latchkey.CodeMethodNotAllowed:
+		return "The method is none that passes the door. " + asked
+	case answer.Detail != "":
+		return answer.Detail + " " + asked
+	}
+	return ""
+}
+
+func (g *Guard) tooLarge(err *http.MaxBytesError) string {
+	if err.Limit == g.MaxBody {
+		return fmt.Sprintf("The body is larger than --max-body (%d bytes).", err.Limit)
+	}
+	return fmt.Sprintf("The body is larger than the API takes (%d bytes).", err.Limit)
+}
+
+// fault says for a record what went wrong behind the door.
+func fault(err error) string {
+	if errors.Is(err, latchkey.ErrOutcomeUnknown) {
+		return "It is not known whether the change was made: look before it is repeated. The server's log has the cause, under the request's ID."
+	}
+	return "The API failed. Look for the request's ID in the server's log."
+}
+
+// upstreamFault says for a record how the upstream failed. It names no address
+// and quotes nothing that the upstream sent: the team may read it.
+func upstreamFault(err error) string {
+	var (
+		op  *net.OpError
+		dns *net.DNSError
+		crt *tls.CertificateVerificationError
+		tlh tls.RecordHeaderError
+	)
+	switch timeout := explain(err).Code == latchkey.CodeUpstreamTimeout; {
+	case errors.As(err, &op) && op.Op == "dial" && timeout:
+		return "The upstream could not be reached in time."
+	case timeout:
+		return "The upstream did not answer in time."
+	case errors.As(err, &dns):
+		return "The upstream could not be reached: its name could not be looked up."
+	case errors.As(err, &op) && op.Op == "dial":
+		return "The upstream could not be reached" + brokenHow(err) + "."
+	case errors.As(err, &crt):
+		return "The upstream could not be reached: its TLS certificate does not hold."
+	case errors.As(err, &tlh):
+		return "The upstream could not be reached: it does not speak TLS."
+	case errors.Is(err, net.ErrClosed):
+		// The transport closed it under the caller's body, for a reason that is lost.
+		return "The upstream broke off before it answered, or its answer could not be read."
+	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "The upstream broke off before it answered" + brokenHow(err) + "."
+	}
+	return "The upstream's answer could not be read: it is not HTTP/1 as it should be, or its header is too long."
+}
+
+// brokenHow says what the system said of a connection, and "" if it said nothing.
+func brokenHow(err error) string {
+	var call *os.SyscallError
+	switch {
+	case errors.As(err, &call):
+		return ": " + call.Err.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return ": it closed the connection"
+	}
+	return ""
+}
+
+// cause says for a log what went wrong with the upstream. The texts of the
+// protocol's own errors quote what the upstream sent, and are left out.
+func cause(err error) string {
+	var (
+		op  *net.OpError
+		dns *net.DNSError
+		crt *tls.CertificateVerificationError
+		tlh tls.RecordHeaderError
+	)
+	switch {
+	case errors.Is(err, errTooSlow):
+		return errTooSlow.Error()
+	case errors.As(err, &op):
+		return op.Error()
+	case errors.As(err, &dns):
+		return dns.Error()
+	case errors.As(err, &crt):
+		return crt.Error()
+	case errors.As(err, &tlh):
+		return tlh.Msg
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed before the answer"
+	}
+	return "the answer is not HTTP as it should be"
+}
