@@ -49,7 +49,7 @@ func describeRequest(w io.Writer, r latchkey.Record) {
 		[2]string{"Request", r.RequestID},
 		[2]string{"Time", r.Time.UTC().Format("2006-01-02T15:04:05.000000Z")},
 		[2]string{"Outcome", fmt.Sprintf("%s (%s), status %d", r.Outcome, r.Reason, r.Status)},
-		[2]string{"Diagnosis", r.Diagnosis},
+		[2]string{"Diagnosis", diagnosisOf(r)},
 		[2]string{"Team", r.TeamID},
 		[2]string{"Credential", credential},
 		[2]string{"Asked for", strings.TrimSpace(r.Method + " " + r.Path)},
@@ -61,6 +61,16 @@ func describeRequest(w io.Writer, r latchkey.Record) {
 		[2]string{"Body", body},
 		[2]string{"Took", took},
 	)
+}
+
+// diagnosisOf is the record's own diagnosis or, where it has none, what its
+// reason means.
+func diagnosisOf(r latchkey.Record) string {
+	if r.Diagnosis != "" || r.Reason == "" || r.Reason == latchkey.ReasonOK {
+		return r.Diagnosis
+	}
+	what, mend := r.Reason.Words()
+	return strings.TrimSpace(what + " " + mend)
 }
 
 // A requestFilter is the flags that select records.

@@ -95,3 +95,22 @@ func TestRequestThatGoesOn(t *testing.T) {
 		t.Errorf("of one that has ended it says:\n%s", said.String())
 	}
 }
+
+// TestRequestWithoutDiagnosis: the reason is said in words, unless all was well.
+func TestRequestWithoutDiagnosis(t *testing.T) {
+	for _, c := range []struct {
+		record latchkey.Record
+		want   string
+	}{
+		{latchkey.Record{Outcome: latchkey.OutcomeUnavailable, Reason: latchkey.ReasonLeaseOver}, "had lost touch with its database, and could not tell whether the credential still holds. Try again"},
+		{latchkey.Record{Outcome: latchkey.OutcomeDenied, Reason: latchkey.ReasonKeyRolled, Diagnosis: "Its own."}, "Its own.\n"},
+		{latchkey.Record{Outcome: latchkey.OutcomeAccepted, Reason: latchkey.ReasonOK}, ""},
+		{latchkey.Record{}, ""},
+	} {
+		var said strings.Builder
+		describeRequest(&said, c.record)
+		if has := strings.Contains(said.String(), "Diagnosis"); has != (c.want != "") || !strings.Contains(said.String(), c.want) {
+			t.Errorf("of %s (%s) it must say %q:\n%s", c.record.Outcome, c.record.Reason, c.want, said.String())
+		}
+	}
+}
