@@ -54,6 +54,34 @@ func fault(err error) string {
 	return "The API failed. Look for the request's ID in the server's log."
 }
 
+// What a client spoke that took one port for another.
+const (
+	tlsToClear = "The client spoke TLS to a port that is in clear text: use http there."
+	clearToTLS = "The request came in clear text to the TLS port: use https. A credential that was sent could be read on the way: replace it."
+	priorHTTP2 = "The client spoke HTTP/2 in clear text, which is not spoken here: use HTTP/1.1, or https."
+)
+
+// isPreface reports whether r is what begins HTTP/2 (RFC 9113, section 3.4), which
+// net/http takes for a request. With header fields it would be none.
+func isPreface(r *http.Request) bool {
+	return r.Method == "PRI" && r.RequestURI == "*" && r.ProtoMajor == 2 && r.TLS == nil && r.Host == "" && len(r.Header) == 0
+}
+
+// unreadable says for a record why net/http answered a request by itself.
+func unreadable(status int) string {
+	switch status {
+	case http.StatusExpectationFailed:
+		return "The request's Expect field asks for something else than 100-continue."
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return "The request's header is larger than this server takes."
+	case http.StatusNotImplemented:
+		return "The request's Transfer-Encoding is something else than chunked."
+	case http.StatusHTTPVersionNotSupported:
+		return "The request is in a version of HTTP that is not spoken here: use HTTP/1.1."
+	}
+	return "The request could not be read as HTTP/1."
+}
+
 // upstreamFault says for a record how the upstream failed. It names no address
 // and quotes nothing that the upstream sent: the team may read it.
 func upstreamFault(err error) string {

@@ -93,6 +93,11 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 // serve is one request, from its header to the end of its handler.
 func (g *Guard) serve(x *exchange, next http.Handler) {
 	w, r := x.writer(), x.request
+	if isPreface(r) {
+		x.fail(latchkey.CodeInvalidRequest, priorHTTP2)
+		g.Problems.Write(w, r, &problem.Error{Code: latchkey.CodeInvalidRequest, Detail: "HTTP/2 in clear text is not spoken here: use HTTP/1.1, or https."})
+		return
+	}
 	principal, err := g.judge(x)
 	if err == nil {
 		if err = g.admit(r); err != nil {

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -73,7 +74,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := &plainConn{conn{Conn: c, guard: l.guard}}
+	own := &plainConn{conn: conn{Conn: c, guard: l.guard}}
 	own.unasked.Store(true)
 	return own, nil
 }
@@ -84,6 +85,7 @@ type conn struct {
 	net.Conn
 	guard   *Guard
 	unasked atomic.Bool // no handler has been asked since the last answer ended
+	misled  string      // what the client spoke in place of HTTP/1, in a sentence; may be empty
 }
 
 func (c *conn) bare() *conn { return c }
@@ -118,7 +120,7 @@ func (c *conn) answer(p []byte) (int, error) {
 	text := make([]byte, 0, len(p)+len(headerRequestID)+len(id)+4)
 	text = append(append(text, status...), "\r\n"+headerRequestID+": "+id+"\r\n"...)
 	text = append(text, rest...)
-	if err := c.guard.bare(id, c.RemoteAddr(), string(status), func() error { return write(c.Conn, text) }); err != nil {
+	if err := c.guard.bare(id, c.RemoteAddr(), string(status), c.misled, func() error { return write(c.Conn, text) }); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -129,13 +131,13 @@ func write(w io.Writer, p []byte) error {
 	return err
 }
 
-// bare records an answer that no handler made, as send sends it.
-func (g *Guard) bare(id string, peer net.Addr, statusLine string, send func() error) error {
+// bare records an answer that no handler made, as send sends it. why says what
+// was wrong; "" stands for what the status means.
+func (g *Guard) bare(id string, peer net.Addr, statusLine, why string, send func() error) error {
 	x := &exchange{guard: g, start: g.now()}
 	x.record = latchkey.Record{
 		RequestID: id, Time: x.start.UTC().Truncate(time.Microsecond), Node: g.Node,
 		Outcome: latchkey.OutcomeError, Reason: latchkey.Reason(latchkey.CodeInvalidRequest),
-		Diagnosis: "The request could not be read as HTTP/1, and was answered before its credential was looked at.",
 	}
 	if addr, err := netip.ParseAddrPort(peer.String()); err == nil {
 		x.record.ClientIP = addr.Addr().Unmap().WithZone("").String()
@@ -143,6 +145,7 @@ func (g *Guard) bare(id string, peer net.Addr, statusLine string, send func() er
 	_, code, _ := strings.Cut(statusLine, " ")
 	code, words, _ := strings.Cut(code, " ")
 	status, _ := strconv.Atoi(code) // it is the server's own
+	x.record.Diagnosis = cmp.Or(why, unreadable(status)) + " No credential was looked at."
 	if words != "" {
 		x.record.Diagnosis += " The answer was: " + printable(words, maxHost) + "."
 	}
@@ -154,7 +157,21 @@ func (g *Guard) bare(id string, peer net.Addr, statusLine string, send func() er
 }
 
 // A plainConn is a conn in clear text: the kernel may copy files into it.
-type plainConn struct{ conn }
+type plainConn struct {
+	conn
+	heard bool // something was read
+}
+
+func (c *plainConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heard {
+		const handshake = 0x16 // the first byte of TLS (RFC 8446, section 5.1)
+		if c.heard = true; p[0] == handshake {
+			c.misled = tlsToClear
+		}
+	}
+	return n, err
+}
 
 func (c *plainConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
 
@@ -173,15 +190,15 @@ func (g *Guard) hintPlain(err error) bool {
 		return false
 	}
 	switch string(record.RecordHeader[:]) {
-	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET":
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET", "PRI *":
 	default:
 		return false
 	}
 	id := uuid.Must(uuid.NewV7()).String()
 	const status = "HTTP/1.0 400 Bad Request"
-	_ = g.bare(id, record.Conn.RemoteAddr(), status, func() error {
+	_ = g.bare(id, record.Conn.RemoteAddr(), status, clearToTLS, func() error {
 		return write(record.Conn, []byte(status+"\r\n"+headerRequestID+": "+id+"\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"+
-			"Client sent an HTTP request to an HTTPS server.\n"))
+			"Client sent an HTTP request to an HTTPS server. Use https, and replace a credential that was sent.\n"))
 	})
 	return true
 }

@@ -114,15 +114,16 @@ func TestAnswersOfTheServerItself(t *testing.T) {
 	for name, c := range map[string]struct {
 		request string
 		want    int
+		says    string
 	}{
-		"no HTTP":           {"nonsense\r\n\r\n", 400},
-		"no host":           {"GET / HTTP/1.1\r\n\r\n", 400},
-		"a bad field":       {"GET / HTTP/1.1\r\nHost: x\r\nbad field: y\r\n\r\n", 400},
-		"no such version":   {"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505},
-		"a large header":    {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 9<<10) + "\r\n\r\n", 431},
-		"an expectation":    {"GET / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n", 417},
-		"a transfer coding": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
-		"behind a good one": {good + "GET / HTTP/1.1\r\n\r\n", 400},
+		"no HTTP":           {"nonsense\r\n\r\n", 400, "could not be read"},
+		"no host":           {"GET / HTTP/1.1\r\n\r\n", 400, "missing required Host header"},
+		"a bad field":       {"GET / HTTP/1.1\r\nHost: x\r\nbad field: y\r\n\r\n", 400, "could not be read"},
+		"no such version":   {"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505, "a version of HTTP"},
+		"a large header":    {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 9<<10) + "\r\n\r\n", 431, "header is larger"},
+		"an expectation":    {"GET / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n", 417, "Expect field"},
+		"a transfer coding": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "Transfer-Encoding"},
+		"behind a good one": {good + "GET / HTTP/1.1\r\n\r\n", 400, "could not be read"},
 	} {
 		for _, secure := range []bool{false, true} {
 			reader := bufio.NewReader(strings.NewReader(f.send(t, secure, c.request)))
@@ -148,7 +149,8 @@ func TestAnswersOfTheServerItself(t *testing.T) {
 			}
 			record, found := f.record(ids[0])
 			if !found || record.Status != c.want || record.Node != "n1" || record.ClientIP != "127.0.0.1" ||
-				record.Outcome != latchkey.OutcomeError || !strings.Contains(record.Diagnosis, http.StatusText(c.want)) {
+				record.Outcome != latchkey.OutcomeError || !strings.Contains(record.Diagnosis, http.StatusText(c.want)) ||
+				!strings.Contains(record.Diagnosis, c.says) || strings.Contains(record.Diagnosis, "could not be read") != (c.want == 400) {
 				t.Errorf("%s (TLS: %t): the record (found: %t) is %+v", name, secure, found, record)
 			}
 		}
@@ -163,11 +165,32 @@ func TestClearTextToTLS(t *testing.T) {
 	_, id, _ := strings.Cut(answer, "X-Request-Id: ")
 	id, _, _ = strings.Cut(id, "\r\n")
 	record, found := f.record(id)
-	if !strings.HasPrefix(answer, "HTTP/1.0 400 ") || !strings.Contains(answer, "HTTPS") || !found || record.Status != 400 {
+	if !strings.HasPrefix(answer, "HTTP/1.0 400 ") || !strings.Contains(answer, "HTTPS") || !found || record.Status != 400 ||
+		!strings.HasPrefix(record.Diagnosis, "The request came in clear text to the TLS port: use https. A credential that was sent could be read on the way: replace it.") {
 		t.Errorf("clear text to TLS: %q; its record: %+v", answer, record)
 	}
 	if answer := f.send(t, false, "SSH-2.0-nothing of ours\r\n"); strings.Contains(answer, "HTTP/1") {
 		t.Errorf("what is no HTTP gets %q", answer)
+	}
+}
+
+// TestNotHTTP1ToClearText: TLS, and HTTP/2 that nobody agreed on, are named in
+// the one record that each has.
+func TestNotHTTP1ToClearText(t *testing.T) {
+	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	for sent, says := range map[string]string{
+		preface: "The client spoke HTTP/2 in clear text",
+		"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00\r\n\r\n": "The client spoke TLS to a port that is in clear text",
+	} {
+		f := newFront(t, newVault())
+		answer := f.send(t, false, sent)
+		_, id, _ := strings.Cut(answer, "X-Request-Id: ")
+		id, _, _ = strings.Cut(id, "\r\n")
+		record := f.one(t)
+		if !strings.HasPrefix(answer, "HTTP/1.1 400 ") || strings.Count(answer, "HTTP/1.1 ") != 1 || record.RequestID != id || record.Status != 400 ||
+			record.Outcome != latchkey.OutcomeError || record.Reason != "invalid_request" || !strings.HasPrefix(record.Diagnosis, says) {
+			t.Errorf("%q: answered %q; its record: %+v", sent, answer, record)
+		}
 	}
 }
 
