@@ -120,8 +120,12 @@ func conflict(format string, args ...any) error {
 	return &worded{kind: ErrConflict, text: fmt.Sprintf(format, args...)}
 }
 
-// NotFound returns an error that is [ErrNotFound] and reads: no WHAT "name".
+// NotFound returns an error that is [ErrNotFound] and reads: no WHAT "name". A name
+// that is a credential by its form was given in the wrong place, and is not repeated.
 func NotFound(what, name string) error {
+	if credential := CredentialIn(name); credential != "" {
+		return &worded{kind: ErrNotFound, text: fmt.Sprintf("no %s: what was given is %s, not a name or an ID", what, credential)}
+	}
 	return &worded{kind: ErrNotFound, text: fmt.Sprintf("no %s %q", what, name)}
 }
 

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -129,6 +130,56 @@ func TestRedactLeaves(t *testing.T) {
 			t.Errorf("%q becomes %q", text, got)
 		}
 	}
+}
+
+// TestNamesHoldNoCredential: where a name or an ID belongs, a credential is known for
+// what it is, not repeated, and no name of anything.
+func TestNamesHoldNoCredential(t *testing.T) {
+	key, id, secret := newSecrets()
+	own := NewAPIKey("acme-prod_").Reveal()
+	foreign := NewAPIKey("k9").Reveal() // the prefix cannot be told from the rest
+	token := jwt.Sign(id, secret, time.Unix(1713225600, 0))
+	for _, c := range []struct{ rule, text, says string }{
+		{"a key", key, "an API key"}, {"a key of another prefix", own, "an API key"}, {"a prefix like the rest", foreign, "an API key"},
+		{"a key in words", "the key " + own + ".", "an API key"}, {"a key that is glued", "x" + key + "x", "an API key"},
+		{"a key with a typo", key[:len(key)-1] + nextOf(key[len(key)-1]), "an API key"},
+		{"a key that is cut short", key[:len(key)-8], "an API key"},
+		{"a Secret Key", secret, "an API Secret Key"}, {"a token", token, "a JWT"},
+		{"a signing secret", id + "||" + secret, "a credential"}, {"Basic", b64(key + ":"), "a credential"},
+	} {
+		if got := CredentialIn(c.text); got != c.says {
+			t.Errorf("%s is called %q, want %q", c.rule, got, c.says)
+		}
+		err := NotFound("team", c.text)
+		if !errors.Is(err, ErrNotFound) || holds(err.Error(), key, id, secret) || strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s where a team belongs is answered by: %v", c.rule, err)
+		}
+		if err := ValidTeamName(c.text); err == nil || strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s as a team's name: %v", c.rule, err)
+		}
+	}
+	if _, err := CanonicalEmail(own + "@example.com"); err == nil {
+		t.Error("an address may hold an API key")
+	}
+	for _, name := range []string{
+		"", "acme", "lk_test", "lk_internal-production-environment-eu", newTeamID(), newKeyID(), id,
+		"production environment of the north", "ann@example.com",
+	} {
+		if got := CredentialIn(name); got != "" {
+			t.Errorf("%q is called %s", name, got)
+		}
+	}
+	if got, want := NotFound("team", "acme").Error(), `no team "acme"`; got != want {
+		t.Errorf("an ordinary name: %s, want %s", got, want)
+	}
+}
+
+// nextOf returns another base62 character than c.
+func nextOf(c byte) string {
+	if c == 'a' {
+		return "b"
+	}
+	return "a"
 }
 
 // TestRedactCost: the dearest texts cost a time in proportion to their length. What

@@ -40,7 +40,8 @@ func (t Team) NameKey() string { return strings.ToLower(t.Name) }
 const maxTeamName = 64
 
 // ValidTeamName returns nil, or an [*InvalidError] that says what is wrong with
-// name. A name that looks like a team's ID is refused: it could shadow one.
+// name. A name that looks like a team's ID is refused: it could shadow one. So is
+// one that has a credential of ours in it: names are no secret.
 func ValidTeamName(name string) error {
 	wrong := func(problem string) error { return &InvalidError{Field: "name", Problem: problem} }
 	switch {
@@ -59,6 +60,9 @@ func ValidTeamName(name string) error {
 		if !unicode.IsPrint(r) {
 			return wrong("holds a character that cannot be printed")
 		}
+	}
+	if credential := CredentialIn(name); credential != "" {
+		return wrong("holds what has the form of " + credential + ", and a name is no secret")
 	}
 	return nil
 }

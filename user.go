@@ -38,8 +38,12 @@ const userIDPrefix = "user_"
 func NewUserID() string { return userIDPrefix + randomBase62(idChars) }
 
 // CanonicalEmail returns the one form in which an address is kept and compared:
-// trimmed, and in lower case. It is an [*InvalidError] if address is none.
+// trimmed, and in lower case. It is an [*InvalidError] if address is none, or has
+// an API key in it.
 func CanonicalEmail(address string) (string, error) {
+	if CredentialIn(address) == "an API key" { // by its checksum: no address is one by chance
+		return "", &InvalidError{Field: "email", Problem: "holds an API key, and an address is no secret"}
+	}
 	address = strings.ToLower(strings.TrimSpace(address))
 	local, domain, ok := strings.Cut(address, "@")
 	forbidden := func(r rune) bool {

@@ -139,7 +139,8 @@ func report(stderr io.Writer, g *globals, err error) int {
 	if errors.As(err, &hinted) {
 		hint = g.command(hinted.hint)
 	}
-	line := oneLine(err)
+	// An argument in the wrong place may be a credential, whoever repeats it.
+	line := (&latchkey.Keyring{Prefix: g.KeyPrefix}).Redact(oneLine(err))
 	if hint != "" {
 		line += " (see: " + hint + ")"
 	}
