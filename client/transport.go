@@ -63,11 +63,11 @@ func Basic(key string) *Transport {
 
 // JWT returns a Transport that signs tokens with an API secret and sends them as
 // Bearer tokens. A token is kept and used for less than four minutes. A Secret
-// ID or Secret Key that is empty or not visible ASCII, or an ID with a | in it,
-// is an error of each request.
+// ID or Secret Key that is empty or not visible ASCII, an ID with a | in it, or a
+// pair that is swapped by its form, is an error of each request.
 func JWT(secretID, secretKey string) *Transport {
 	return &Transport{credential: &credential{
-		err: cmp.Or(checkText("API Secret ID", secretID, "|"), checkText("API Secret Key", secretKey, "")),
+		err: cmp.Or(checkText("API Secret ID", secretID, "|"), checkText("API Secret Key", secretKey, ""), checkPair(secretID, secretKey)),
 		key: jwt.NewKey(secretID, secretKey),
 	}}
 }
