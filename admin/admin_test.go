@@ -223,6 +223,9 @@ func TestRequests(t *testing.T) {
 			if !slices.Equal(gotIDs, ids) {
 				t.Errorf("%s: got %v, want %v", name, gotIDs, ids)
 			}
+			if more := name == "at most"; list.More != more {
+				t.Errorf("%s: that there are more is said: %t, want %t", name, list.More, more)
+			}
 			if list.Requests == nil {
 				t.Errorf("%s: null, want a list", name)
 			}
@@ -297,7 +300,7 @@ func TestShapes(t *testing.T) {
 	record := post("/request/show", `{"id":"0198C5E2-7d3a-7b61-9f0e-3c1d5a8b2e41"}`)
 	names("request show", record, "request_id", "time", "node", "team_id", "credential_id", "auth", "outcome", "reason", "diagnosis",
 		"method", "host", "path", "status", "bytes_in", "bytes_out", "duration_us", "client_ip", "user_agent", "client_request_id", "trace_id")
-	names("request list", post("/request/list", `{}`), "requests")
+	names("request list", post("/request/list", `{}`), "requests", "more")
 
 	for _, text := range []any{made["team"].(map[string]any)["created"], roll["rolled_at"]} {
 		if s, _ := text.(string); !strings.HasSuffix(s, "Z") {

@@ -96,6 +96,7 @@ type Secrets struct {
 // Requests is the answer to a list of records, newest first.
 type Requests struct {
 	Requests []latchkey.Record `json:"requests"`
+	More     bool              `json:"more"`              // the limit left older ones out
 	Missing  []string          `json:"missing,omitempty"` // why some of that time may not be among them, in sentences
 }
 

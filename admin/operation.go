@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -189,17 +191,42 @@ func (a *API) listRequests(ctx context.Context, _ latchkey.Actor, q RequestFilte
 	if err != nil {
 		return Requests{}, err
 	}
+	limit := cmp.Or(query.Limit, latchkey.DefaultRecordLimit)
+	query.Limit = limit + 1
 	list, err := a.Records.Records(ctx, query)
 	if err != nil {
 		return Requests{}, err
 	}
-	missing, err := a.lacking(ctx, &query, list)
-	return Requests{Requests: append([]latchkey.Record{}, list...), Missing: missing}, err
+	if len(list) == 0 && q.Before == "" {
+		if err := a.credentialNamed(ctx, q.Credential); err != nil {
+			return Requests{}, err
+		}
+	}
+	more := len(list) > limit
+	list = list[:min(limit, len(list))]
+	missing, err := a.lacking(ctx, &query, list, more)
+	return Requests{Requests: append([]latchkey.Record{}, list...), More: more, Missing: missing}, err
 }
 
-// lacking says what a list may lack of the time that it is of: a full one ends
-// with its last record.
-func (a *API) lacking(ctx context.Context, q *latchkey.RecordQuery, list []latchkey.Record) ([]string, error) {
+// credentialForms are the IDs that records have and that need not be in the store any
+// more: an API key's, an API secret's of ours, and a fingerprint.
+var credentialForms = regexp.MustCompile(`^(?:key_[0-9A-Za-z]{22}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|` + latchkey.FingerprintPrefix + `[0-9a-f]{24})$`)
+
+// credentialNamed finds out whether an ID that selects nothing can be one at all.
+func (a *API) credentialNamed(ctx context.Context, id string) error {
+	if id == "" || credentialForms.MatchString(id) {
+		return nil
+	}
+	_, err := a.Keyring.Store.Credential(ctx, id)
+	if errors.Is(err, latchkey.ErrNotFound) {
+		err = fmt.Errorf("%w: an ID is an API Secret ID, or looks like key_… or %s…", latchkey.NotFound("credential", id), latchkey.FingerprintPrefix)
+	}
+	return err
+}
+
+// lacking says what a list may lack of the time that it is of: one that has more
+// after it ends with its last record.
+func (a *API) lacking(ctx context.Context, q *latchkey.RecordQuery, list []latchkey.Record, more bool) ([]string, error) {
 	if a.Lacking == nil {
 		return nil, nil
 	}
@@ -215,7 +242,7 @@ func (a *API) lacking(ctx context.Context, q *latchkey.RecordQuery, list []latch
 	if q.Since.After(from) {
 		from = q.Since
 	}
-	if limit := cmp.Or(q.Limit, latchkey.DefaultRecordLimit); len(list) >= limit && list[len(list)-1].Time.After(from) {
+	if more && list[len(list)-1].Time.After(from) {
 		from = list[len(list)-1].Time
 	}
 	return a.Lacking(ctx, from, to)

@@ -52,7 +52,7 @@ func (c *requestExport) Run(s *session) error {
 		for {
 			page, err := api.Requests(ctx, filter)
 			if err != nil {
-				return withHint(err, "latchkey team list", latchkey.ErrNotFound)
+				return c.hint(err)
 			}
 			for _, why := range page.Missing {
 				if !slices.Contains(missing, why) {

@@ -148,8 +148,8 @@ func (s *size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A since is the beginning of a time on the command line: a span before now, or
-// a moment as RFC 3339 writes it.
+// A since is the beginning of a time on the command line: a span before now, a
+// moment as RFC 3339 writes it, or the beginning of a day in UTC.
 type since struct {
 	ago    span
 	moment time.Time
@@ -158,14 +158,15 @@ type since struct {
 
 // UnmarshalText reads a since.
 func (s *since) UnmarshalText(text []byte) error {
-	moment, err := time.Parse(time.RFC3339, string(text))
-	if err == nil {
-		*s = since{moment: moment, set: true}
-		return nil
+	for _, form := range []string{time.RFC3339, time.DateOnly} {
+		if moment, err := time.Parse(form, string(text)); err == nil {
+			*s = since{moment: moment, set: true}
+			return nil
+		}
 	}
 	var ago span
 	if err := ago.UnmarshalText(text); err != nil {
-		return errors.New("it is neither a length of time such as 24h or 7d nor a moment such as 2026-05-01T09:30:00Z")
+		return errors.New("it is neither a length of time such as 24h or 7d nor a day or a moment such as 2026-05-01 or 2026-05-01T09:30:00Z (UTC)")
 	}
 	*s = since{ago: ago, set: true}
 	return nil

@@ -35,6 +35,7 @@ func TestSince(t *testing.T) {
 		"90m":                       now.Add(-90 * time.Minute),
 		"0s":                        now,
 		"2026-05-01T09:30:00Z":      time.Date(2026, 5, 1, 9, 30, 0, 0, time.UTC),
+		"2026-05-01":                time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC),
 		"2026-05-01T09:30:00+02:00": time.Date(2026, 5, 1, 7, 30, 0, 0, time.UTC),
 	} {
 		var s since
@@ -46,7 +47,7 @@ func TestSince(t *testing.T) {
 			t.Errorf("%q: since %v, want %v", text, got, want)
 		}
 	}
-	for _, text := range []string{"", "yesterday", "2026-05-01", "2026-05-01 09:30:00", "2026-13-01T09:30:00Z", "-1h"} {
+	for _, text := range []string{"", "yesterday", "2026-05-32", "2026-05-01 09:30:00", "2026-13-01T09:30:00Z", "-1h"} {
 		if err := new(since).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q was taken for a moment", text)
 		}

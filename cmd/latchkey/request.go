@@ -76,17 +76,20 @@ func diagnosisOf(r latchkey.Record) string {
 // A requestFilter is the flags that select records.
 type requestFilter struct {
 	Team       string           `placeholder:"TEAM" help:"Only this team's: a name, or an ID, also of a deleted team."`
-	Credential string           `placeholder:"ID" help:"Only those that this credential was sent with: key_…, or an API Secret ID."`
+	Credential string           `placeholder:"ID" help:"Only those that this credential was sent with: key_…, an API Secret ID, or the unknown_… of one that nobody has."`
 	Status     int              `placeholder:"STATUS" help:"Only those answered with this HTTP status."`
 	Outcome    latchkey.Outcome `placeholder:"OUTCOME" help:"Only this outcome: accepted, denied, unavailable or error."`
-	Method     string           `placeholder:"VERB" help:"Only this HTTP method."`
+	Method     string           `placeholder:"VERB" help:"Only this HTTP method, in any case."`
 	IP         string           `name:"ip" placeholder:"ADDRESS" help:"Only those from this address."`
 	Path       string           `placeholder:"TEXT" help:"Only those with this text in their path."`
 	ClientID   string           `name:"client-id" placeholder:"ID" help:"Only those with this X-Request-Id of the caller's own."`
 	Trace      string           `placeholder:"ID" help:"Only those of this trace: 32 hexadecimal characters."`
-	Since      since            `placeholder:"TIME" help:"Only those since then: a length of time such as 24h or 7d, or a moment (RFC 3339)."`
+	Since      since            `placeholder:"TIME" help:"Only those since then: a length of time such as 24h or 7d, a day such as 2026-05-01 (UTC), or a moment (RFC 3339)."`
 	Until      since            `placeholder:"TIME" help:"Only those before then, likewise."`
 }
+
+// maxListed is the largest --limit.
+const maxListed = 1000
 
 type requestList struct {
 	requestFilter
@@ -96,20 +99,31 @@ type requestList struct {
 // filter is what the flags say, at a moment.
 func (c *requestFilter) filter(now time.Time) admin.RequestFilter {
 	return admin.RequestFilter{
-		Team: c.Team, Credential: c.Credential, Status: c.Status, Outcome: c.Outcome, Method: c.Method, ClientIP: c.IP,
+		Team: c.Team, Credential: c.Credential, Status: c.Status, Outcome: c.Outcome, Method: strings.ToUpper(c.Method), ClientIP: c.IP,
 		Path: c.Path, ClientRequestID: c.ClientID, TraceID: c.Trace, Since: c.Since.from(now), Until: c.Until.from(now),
 	}
 }
 
 // Validate refuses what selects nothing, before anything is opened.
 func (c *requestList) Validate() error {
-	if c.Limit < 1 || c.Limit > 1000 {
-		return usageError("--limit must be between 1 and 1000")
+	if c.Limit < 1 || c.Limit > maxListed {
+		return usageError("--limit must be between 1 and %d", maxListed)
 	}
 	return c.requestFilter.check()
 }
 
+// hint adds where the names are that the flags may have wrong.
+func (c *requestFilter) hint(err error) error {
+	if c.Team == "" {
+		return withHint(err, "latchkey request list", latchkey.ErrNotFound)
+	}
+	return withHint(err, "latchkey team list", latchkey.ErrNotFound)
+}
+
 func (c *requestFilter) check() error {
+	if credential := latchkey.CredentialIn(c.Credential); credential != "" {
+		return usageError("--credential is %s: give its ID (an API Secret ID, key_… or unknown_…), as latchkey request show tells it", credential)
+	}
 	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
 		return usageError("--status must be between 100 and 599")
 	}
@@ -131,7 +145,7 @@ func (c *requestList) Run(s *session) error {
 		filter.Limit = c.Limit
 		all, err := api.Requests(ctx, filter)
 		if err != nil {
-			return withHint(err, "latchkey team list", latchkey.ErrNotFound)
+			return c.hint(err)
 		}
 		for _, why := range all.Missing {
 			s.remark("%s", why)
@@ -139,7 +153,7 @@ func (c *requestList) Run(s *session) error {
 		if len(all.Requests) == 0 {
 			s.remark("There are no such requests.")
 		}
-		return s.show(all, func(w io.Writer) {
+		err = s.show(all, func(w io.Writer) {
 			var rows [][]string
 			for _, r := range all.Requests {
 				rows = append(rows, []string{at(r.Time), r.RequestID, strconv.Itoa(r.Status), string(r.Outcome),
@@ -149,6 +163,10 @@ func (c *requestList) Run(s *session) error {
 				table(w, []string{"TIME", "REQUEST ID", "STATUS", "OUTCOME", "REASON", "FROM", "REQUEST"}, rows)
 			}
 		})
+		if err == nil && all.More {
+			s.remark("There are more: raise --limit (at most %d), or use latchkey request export.", maxListed)
+		}
+		return err
 	})
 }
 
