@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -10,8 +11,9 @@ import (
 
 // A Server is what answers on the socket.
 type Server struct {
-	Version  string `json:"version"`            // of its program
-	Database string `json:"database,omitempty"` // that it shares with other nodes; empty: it has a store of its own
+	Version   string `json:"version"`            // of its program
+	Database  string `json:"database,omitempty"` // that it shares with other nodes; empty: it has a store of its own
+	KeyPrefix string `json:"key_prefix"`         // of the API keys that it makes
 }
 
 // The states of a node. What a node really does is decided by its own lease: a
@@ -55,7 +57,7 @@ type Accepted struct {
 var errNoCluster = &latchkey.InvalidError{Field: "database", Problem: "is not one that nodes share: there is nothing to accept"}
 
 func (a *API) server(context.Context, latchkey.Actor, nothing) (Server, error) {
-	return Server{Version: a.Version, Database: a.Database}, nil
+	return Server{Version: a.Version, Database: a.Database, KeyPrefix: cmp.Or(a.Keyring.Prefix, latchkey.DefaultKeyPrefix)}, nil
 }
 
 func (a *API) listNodes(ctx context.Context, _ latchkey.Actor, _ nothing) (Nodes, error) {

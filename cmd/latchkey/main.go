@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -47,7 +48,7 @@ type globals struct {
 	Data             string `default:"${data}" env:"LATCHKEY_DATA" placeholder:"DIR" help:"Data directory. Default: ${default}."`
 	Keyset           string `env:"LATCHKEY_KEYSET" placeholder:"FILE" help:"Keyset that seals the credentials. Default: keyset.json in the data directory."`
 	Database         string `env:"LATCHKEY_DATABASE" placeholder:"URL" help:"PostgreSQL database that many nodes share (postgres://USER@HOST/NAME), in place of a store in the data directory. A URL with a password goes into the environment, or the password alone into the file that PGPASSFILE names."`
-	KeyPrefix        string `default:"lk_" env:"LATCHKEY_KEY_PREFIX" placeholder:"TEXT" help:"Beginning of new API keys. Default: ${default}."`
+	KeyPrefix        string `env:"LATCHKEY_KEY_PREFIX" placeholder:"TEXT" help:"Beginning of new API keys. Where a server runs, it is the server's that counts. Default: lk_."`
 	InsecureDatabase bool   `env:"LATCHKEY_INSECURE_DATABASE" help:"Speak to a database without TLS, though it is not on this machine."`
 	JSON             bool   `name:"json" help:"Print JSON."`
 }
@@ -101,8 +102,18 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	return report(stderr, &c.globals, kctx.Run(&c.globals, s))
 }
 
-// printHelp adds the exit codes to the help of the whole.
+// prefixCommands are the commands for which --key-prefix means something.
+var prefixCommands = []string{"serve", "explain", "team create", "key roll", "canary"}
+
+// printHelp adds the exit codes to the help of the whole, and leaves out of a
+// command's what means nothing to it.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if selected := ctx.Selected(); selected != nil {
+		named := strings.TrimPrefix(selected.Path(), "latchkey ")
+		for _, f := range ctx.Model.Flags {
+			f.Hidden = f.Hidden || f.Name == "key-prefix" && !slices.Contains(prefixCommands, named)
+		}
+	}
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || ctx.Selected() != nil {
 		return err
 	}

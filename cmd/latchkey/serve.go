@@ -173,7 +173,7 @@ func (c *serveCmd) check(g *globals) error {
 	if c.MaxBody < 0 || c.Drain < 0 || c.UpstreamTimeout <= 0 {
 		return usageError("--max-body and --drain cannot be negative, and --upstream-timeout must be above 0")
 	}
-	if err := latchkey.ValidKeyPrefix(g.KeyPrefix); err != nil {
+	if err := latchkey.ValidKeyPrefix(cmp.Or(g.KeyPrefix, latchkey.DefaultKeyPrefix)); err != nil {
 		return usageError("--key-prefix: %v", err)
 	}
 	if _, err := c.prefixes(); err != nil {

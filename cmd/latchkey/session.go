@@ -75,8 +75,11 @@ func (s *session) connect(ctx context.Context) (api *admin.Client, disconnect fu
 	if silence == nil {
 		return server, running, nil
 	}
-	var other *otherStoreError
-	if errors.As(silence, &other) || isStarting(silence) && s.Database == "" {
+	var (
+		other *otherStoreError
+		usage *usageMistake
+	)
+	if errors.As(silence, &other) || errors.As(silence, &usage) || isStarting(silence) && s.Database == "" {
 		return nil, nil, silence // a store of its own is that server's alone
 	}
 	n, err := s.open(ctx)
@@ -114,7 +117,7 @@ func (s *session) open(ctx context.Context) (*node, error) {
 }
 
 // ping reports why the server is not to be asked: it does not answer, or it
-// works on another store than the one that was named.
+// works on another store, or makes other keys, than was named.
 func (s *session) ping(ctx context.Context, api *admin.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
@@ -127,6 +130,9 @@ func (s *session) ping(ctx context.Context, api *admin.Client) error {
 	}
 	if err == nil && s.Database != "" && server.Database != s.database().String() {
 		return &otherStoreError{data: s.Data, works: server.Database, named: s.database().String()}
+	}
+	if err == nil && s.KeyPrefix != "" && server.KeyPrefix != s.KeyPrefix {
+		return usageError("--key-prefix %s is not that of the server on %s, which makes the keys: leave it out (and LATCHKEY_KEY_PREFIX), or start the server with it", s.KeyPrefix, s.Data)
 	}
 	return err
 }
