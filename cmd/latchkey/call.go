@@ -52,9 +52,13 @@ func (c *callCmd) Run(s *session) error {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
+	if !strings.Contains(c.URL, "://") {
+		return usageError("LATCHKEY_URL (or --url) must begin with http:// or https://, such as http://127.0.0.1:8080")
+	}
 	api, err := client.FromEnv()
 	if err != nil {
-		hint := strings.NewReplacer("client: ", "", "choose by LATCHKEY_AUTH=", "choose by --auth ", "LATCHKEY_AUTH is", "--auth is")
+		hint := strings.NewReplacer("client: ", "", "the API's address", "LATCHKEY_URL (or --url)",
+			"choose by LATCHKEY_AUTH=", "choose by --auth ", "LATCHKEY_AUTH is", "--auth is")
 		return usageError("%s", hint.Replace(err.Error()))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -70,15 +74,25 @@ func (c *callCmd) Run(s *session) error {
 		if errors.As(err, &u) {
 			err = u.Err // it would show the query
 		}
-		return fmt.Errorf("%s %s: %s", request.Method, request.URL.EscapedPath(), strings.TrimPrefix(err.Error(), "client: "))
+		text := strings.TrimPrefix(err.Error(), "client: ")
+		if before, clear := strings.CutSuffix(text, " use https, or set AllowClearText"); clear {
+			text = before + " give LATCHKEY_URL (or --url) with https"
+		}
+		return fmt.Errorf("%s %s: %s", request.Method, request.URL.EscapedPath(), text)
 	}
 	defer response.Body.Close()
 	s.compareClocks(response, time.Now())
 	if err := client.ErrorFrom(response); err != nil {
 		return s.refused(request, err)
 	}
+	if response.Header.Get("X-Request-Id") == "" {
+		s.remark("%s", notOurs)
+	}
 	return s.printBody(response)
 }
+
+// notOurs is said of an answer without a request ID: latchkey gives each of its own one.
+const notOurs = "The answer has no X-Request-Id: it is not latchkey's. Is LATCHKEY_URL (or --url) right?"
 
 // stay follows redirects to the same place only: elsewhere is not the API.
 func stay(r *http.Request, via []*http.Request) error {
@@ -201,6 +215,8 @@ func (s *session) refused(r *http.Request, err error) error {
 func advice(e *client.Error) string {
 	signed := os.Getenv("LATCHKEY_API_KEY") == "" || os.Getenv("LATCHKEY_AUTH") == "jwt"
 	switch code := latchkey.Code(e.Code); {
+	case e.RequestID == "":
+		return notOurs
 	case code == latchkey.CodeInvalidCredentials && signed:
 		return "Is the API secret in LATCHKEY_SECRET_ID still live, and LATCHKEY_SECRET_KEY the key that belongs to it? See Settings → Integrations, or give support the request ID."
 	case code == latchkey.CodeInvalidCredentials:

@@ -108,13 +108,16 @@ func cmdBehind(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // cmdAnswers starts an API that gives one answer, and sets LATCHKEY_URL: answers
-// STATUS CODE. Without a code, it shows what it was asked.
+// STATUS CODE. Without a code, it shows what it was asked. A third argument stands
+// for a server that is not latchkey, and gives no request ID.
 func cmdAnswers(ts *testscript.TestScript, _ bool, args []string) {
 	status, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	start(ts, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Request-Id", "the-id")
-		if len(args) > 1 {
+		if len(args) < 3 {
+			w.Header().Set("X-Request-Id", "the-id")
+		}
+		if len(args) > 1 && args[1] != "" {
 			refuse(w, status, args[1], "What is wrong.\x1b[2J")
 			return
 		}
