@@ -21,6 +21,9 @@ func (t *Transport) admit(req *http.Request) (bool, error) {
 	if !stayed(req) {
 		return false, nil
 	}
+	if req.URL.Host == "" {
+		return false, errors.New("client: the request's URL names no host: is the API's address set, with http:// or https://?")
+	}
 	if t.Host != "" && !strings.EqualFold(withPort(req.URL.Scheme, t.Host), withPort(req.URL.Scheme, req.URL.Host)) {
 		return false, fmt.Errorf("client: the credential is for %s, and the request goes to %s", t.Host, req.URL.Host)
 	}

@@ -124,6 +124,7 @@ func TestRefusedBeforeAnythingIsSent(t *testing.T) {
 		"header in lower":     {client.Bearer(key), api, "authorization", "has a credential already"},
 		"user name":           {client.Bearer(key), "https://user:pass@api.example.com/", "", "the user name in the URL"},
 		"clear text":          {client.Bearer(key), "http://api.example.com/", "", "api.example.com in clear text: use https, or set AllowClearText"},
+		"no host":             {client.Bearer(key), "/v1/contacts", "", "the request's URL names no host"},
 		"clear text, address": {client.Bearer(key), "http://192.0.2.1:8080/", "", "in clear text"},
 		"like localhost":      {client.Bearer(key), "http://localhost.example.com/", "", "in clear text"},
 		"any address":         {client.Bearer(key), "http://0.0.0.0/", "", "in clear text"},

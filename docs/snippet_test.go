@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,6 +82,7 @@ func TestSnippets(t *testing.T) {
 					t.Parallel()
 					l.check(t, work, file, dir, right)
 					l.check(t, work, file, dir, wrong)
+					l.checkUnset(t, work, file, right)
 					if !t.Failed() {
 						runs.add(file, string(methodOf(file)), version, "200", "401 invalid_credentials", "2 of 2")
 					}
@@ -209,6 +211,33 @@ func (l *language) check(t *testing.T, work, file, data string, who caller) {
 	if got.Outcome != who.record.Outcome || got.Status != who.record.Status || got.Auth != methodOf(file) {
 		t.Errorf("the record says %s, status %d, by %q; want %s, %d, %q",
 			got.Outcome, got.Status, got.Auth, who.record.Outcome, who.record.Status, methodOf(file))
+	}
+}
+
+// checkUnset runs a snippet with one variable unset, for each that it needs: it must
+// say which, and send nothing in the place of a credential.
+func (l *language) checkUnset(t *testing.T, work, file string, who caller) {
+	t.Helper()
+	names := []string{"LATCHKEY_URL", "LATCHKEY_API_KEY"}
+	if methodOf(file) == latchkey.MethodJWT {
+		names = []string{"LATCHKEY_URL", "LATCHKEY_SECRET_ID", "LATCHKEY_SECRET_KEY"}
+	}
+	for _, name := range names {
+		says := name
+		if strings.HasPrefix(filepath.Base(file), "client_") { // the package does not know where its values come from
+			says = map[string]string{
+				"LATCHKEY_URL": "the request's URL names no host", "LATCHKEY_API_KEY": "the API key is empty",
+				"LATCHKEY_SECRET_ID": "the API Secret ID is empty", "LATCHKEY_SECRET_KEY": "the API Secret Key is empty",
+			}[name]
+		}
+		unset := slices.DeleteFunc(slices.Clone(who.env), func(v string) bool { return strings.HasPrefix(v, name+"=") })
+		args := strings.Split(strings.ReplaceAll(strings.Join(l.run, " "), "{}", filepath.Base(file)), " ")
+		c := exec.CommandContext(t.Context(), "/usr/bin/env", args...)
+		c.Dir, c.Env = work, unset
+		out, err := c.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), says) || firstLine.Match(out) {
+			t.Errorf("without %s the snippet must fail, say %q and send nothing: %v\n%s", name, says, err, out)
+		}
 	}
 }
 

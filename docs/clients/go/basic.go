@@ -9,12 +9,20 @@ import (
 	"os"
 )
 
+func env(name string) string {
+	value := os.Getenv(name)
+	if value == "" {
+		log.Fatal(name, " is not set")
+	}
+	return value
+}
+
 func main() {
-	request, err := http.NewRequest("GET", os.Getenv("LATCHKEY_URL")+"/v1/contacts", nil)
+	request, err := http.NewRequest("GET", env("LATCHKEY_URL")+"/v1/contacts", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	request.SetBasicAuth(os.Getenv("LATCHKEY_API_KEY"), "") // the password is empty
+	request.SetBasicAuth(env("LATCHKEY_API_KEY"), "") // the password is empty
 
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -22,12 +22,20 @@ func sign(secretID, secretKey string) string {
 	return unsigned + "." + encode(mac.Sum(nil))
 }
 
+func env(name string) string {
+	value := os.Getenv(name)
+	if value == "" {
+		log.Fatal(name, " is not set")
+	}
+	return value
+}
+
 func main() {
-	request, err := http.NewRequest("GET", os.Getenv("LATCHKEY_URL")+"/v1/contacts", nil)
+	request, err := http.NewRequest("GET", env("LATCHKEY_URL")+"/v1/contacts", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	token := sign(os.Getenv("LATCHKEY_SECRET_ID"), os.Getenv("LATCHKEY_SECRET_KEY"))
+	token := sign(env("LATCHKEY_SECRET_ID"), env("LATCHKEY_SECRET_KEY"))
 	request.Header.Set("Authorization", "Bearer "+token)
 
 	response, err := http.DefaultClient.Do(request)

@@ -6,8 +6,8 @@ import java.util.Base64;
 /** The API key as the user name of HTTP Basic; the password is empty. */
 public class Basic {
     public static void main(String[] args) throws Exception {
-        var user = System.getenv("LATCHKEY_API_KEY") + ":"; // the colon says: an empty password
-        var request = HttpRequest.newBuilder(URI.create(System.getenv("LATCHKEY_URL") + "/v1/contacts"))
+        var user = env("LATCHKEY_API_KEY") + ":"; // the colon says: an empty password
+        var request = HttpRequest.newBuilder(URI.create(env("LATCHKEY_URL") + "/v1/contacts"))
             .header("Authorization", "Basic " + Base64.getEncoder().encodeToString(user.getBytes()))
             .timeout(Duration.ofSeconds(10)).build();
         var response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
@@ -16,5 +16,11 @@ public class Basic {
         System.out.println(response.statusCode() + " " + response.headers().firstValue("X-Request-Id").orElse(""));
         System.out.println(response.body()); // on an error, JSON with code and detail
         System.exit(response.statusCode() < 400 ? 0 : 1);
+    }
+
+    static String env(String name) {
+        var value = System.getenv(name);
+        if (value == null || value.isEmpty()) throw new IllegalStateException(name + " is not set");
+        return value;
     }
 }

@@ -5,8 +5,8 @@ import java.time.Duration;
 /** The API key as a Bearer token. */
 public class Bearer {
     public static void main(String[] args) throws Exception {
-        var request = HttpRequest.newBuilder(URI.create(System.getenv("LATCHKEY_URL") + "/v1/contacts"))
-            .header("Authorization", "Bearer " + System.getenv("LATCHKEY_API_KEY"))
+        var request = HttpRequest.newBuilder(URI.create(env("LATCHKEY_URL") + "/v1/contacts"))
+            .header("Authorization", "Bearer " + env("LATCHKEY_API_KEY"))
             .timeout(Duration.ofSeconds(10)).build();
         var response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
 
@@ -14,5 +14,11 @@ public class Bearer {
         System.out.println(response.statusCode() + " " + response.headers().firstValue("X-Request-Id").orElse(""));
         System.out.println(response.body()); // on an error, JSON with code and detail
         System.exit(response.statusCode() < 400 ? 0 : 1);
+    }
+
+    static String env(String name) {
+        var value = System.getenv(name);
+        if (value == null || value.isEmpty()) throw new IllegalStateException(name + " is not set");
+        return value;
     }
 }

@@ -8,14 +8,14 @@ import javax.crypto.spec.SecretKeySpec;
 /** A JWT, signed with the API secret. */
 public class Jwt {
     public static void main(String[] args) throws Exception {
-        String id = System.getenv("LATCHKEY_SECRET_ID"), key = System.getenv("LATCHKEY_SECRET_KEY");
+        String id = env("LATCHKEY_SECRET_ID"), key = env("LATCHKEY_SECRET_KEY");
         var claims = "{\"iss\":\"" + id + "\",\"iat\":" + Instant.now().getEpochSecond() + "}"; // lives for 300 s
         var unsigned = encode("{\"alg\":\"HS256\",\"typ\":\"JWT\"}".getBytes()) + "." + encode(claims.getBytes());
         var mac = Mac.getInstance("HmacSHA256");
         mac.init(new SecretKeySpec((id + "||" + key).getBytes(), "HmacSHA256"));
         var token = unsigned + "." + encode(mac.doFinal(unsigned.getBytes()));
 
-        var request = HttpRequest.newBuilder(URI.create(System.getenv("LATCHKEY_URL") + "/v1/contacts"))
+        var request = HttpRequest.newBuilder(URI.create(env("LATCHKEY_URL") + "/v1/contacts"))
             .header("Authorization", "Bearer " + token)
             .timeout(Duration.ofSeconds(10)).build();
         var response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
@@ -28,5 +28,11 @@ public class Jwt {
 
     static String encode(byte[] part) {
         return Base64.getUrlEncoder().withoutPadding().encodeToString(part);
+    }
+
+    static String env(String name) {
+        var value = System.getenv(name);
+        if (value == null || value.isEmpty()) throw new IllegalStateException(name + " is not set");
+        return value;
     }
 }

@@ -1,5 +1,6 @@
 // The API key as the user name of HTTP Basic; the password is empty.
 const { LATCHKEY_URL, LATCHKEY_API_KEY } = process.env;
+if (!LATCHKEY_URL || !LATCHKEY_API_KEY) throw new Error("set LATCHKEY_URL and LATCHKEY_API_KEY");
 
 const user = Buffer.from(`${LATCHKEY_API_KEY}:`); // the colon says: an empty password
 const response = await fetch(`${LATCHKEY_URL}/v1/contacts`, {

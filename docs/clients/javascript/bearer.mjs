@@ -1,5 +1,6 @@
 // The API key as a Bearer token.
 const { LATCHKEY_URL, LATCHKEY_API_KEY } = process.env;
+if (!LATCHKEY_URL || !LATCHKEY_API_KEY) throw new Error("set LATCHKEY_URL and LATCHKEY_API_KEY");
 
 const response = await fetch(`${LATCHKEY_URL}/v1/contacts`, {
   headers: { Authorization: `Bearer ${LATCHKEY_API_KEY}` },

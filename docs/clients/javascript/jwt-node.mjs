@@ -1,6 +1,9 @@
 // A JWT, signed with the API secret by node:crypto.
 import { createHmac } from "node:crypto";
 const { LATCHKEY_URL, LATCHKEY_SECRET_ID, LATCHKEY_SECRET_KEY } = process.env;
+if (!LATCHKEY_URL || !LATCHKEY_SECRET_ID || !LATCHKEY_SECRET_KEY) {
+  throw new Error("set LATCHKEY_URL, LATCHKEY_SECRET_ID and LATCHKEY_SECRET_KEY");
+}
 
 const claims = { iss: LATCHKEY_SECRET_ID, iat: Math.floor(Date.now() / 1000) }; // seconds; it lives for 300
 const unsigned = [{ alg: "HS256", typ: "JWT" }, claims]

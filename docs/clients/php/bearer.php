@@ -1,6 +1,7 @@
 <?php
 // The API key as a Bearer token.
-$authorization = 'Authorization: Bearer ' . getenv('LATCHKEY_API_KEY');
+$env = fn (string $name) => getenv($name) ?: throw new Exception("$name is not set");
+$authorization = 'Authorization: Bearer ' . $env('LATCHKEY_API_KEY');
 
 $context = stream_context_create(['http' => [
     'header' => $authorization,
@@ -8,7 +9,7 @@ $context = stream_context_create(['http' => [
     'follow_location' => 0, // a redirect would get the header, wherever it points
     'ignore_errors' => true, // read the body of an error too
 ]]);
-$answer = json_decode(file_get_contents(getenv('LATCHKEY_URL') . '/v1/contacts', false, $context));
+$answer = json_decode(file_get_contents($env('LATCHKEY_URL') . '/v1/contacts', false, $context));
 
 $status = (int) explode(' ', $http_response_header[0])[1];
 $id = preg_replace('/^X-Request-Id: /i', '', current(preg_grep('/^X-Request-Id:/i', $http_response_header)));
