@@ -111,6 +111,35 @@ func TestOpeningHoldsUpNobody(t *testing.T) {
 	}
 }
 
+func dayOf(r latchkey.Record) int64 { return latchkey.RequestIDDay(uuid.MustParse(r.RequestID)) }
+
+// openAndNot tells the records whose days are open from the others.
+func openAndNot(s *Store, list []latchkey.Record) (open, not []latchkey.Record) {
+	s.days.mu.Lock()
+	defer s.days.mu.Unlock()
+	for _, r := range list {
+		if s.days.open[dayOf(r)] != nil {
+			open = append(open, r)
+		} else {
+			not = append(not, r)
+		}
+	}
+	return open, not
+}
+
+// readBeside looks a record up, and says what was wrong.
+func readBeside(t *testing.T, s *Store, r latchkey.Record) chan error {
+	done := make(chan error, 1)
+	go func() {
+		got, err := s.Record(t.Context(), r.RequestID)
+		if err == nil && got != r {
+			err = errors.New("it is another record")
+		}
+		done <- err
+	}()
+	return done
+}
+
 // TestClosingHoldsUpNobody: while a day that is one too many is closed, others are
 // read, and whoever asks for it waits; what is wrong with it is no error of theirs.
 func TestClosingHoldsUpNobody(t *testing.T) {
@@ -124,44 +153,17 @@ func TestClosingHoldsUpNobody(t *testing.T) {
 		<-goOn
 		return errors.Join(errors.New("planted"), d.close())
 	}
-	read := func(r latchkey.Record) chan error {
-		done := make(chan error, 1)
-		go func() {
-			got, err := s.Record(t.Context(), r.RequestID)
-			if err == nil && got != r {
-				err = errors.New("it is another record")
-			}
-			done <- err
-		}()
-		return done
-	}
-	of := func(number int64) latchkey.Record {
-		for _, r := range list {
-			if latchkey.RequestIDDay(uuid.MustParse(r.RequestID)) == number {
-				return r
-			}
-		}
-		t.Fatalf("there is no day %d", number)
-		return latchkey.Record{}
-	}
-	s.days.mu.Lock()
-	var kept, shut []latchkey.Record
-	for _, r := range list {
-		if s.days.open[latchkey.RequestIDDay(uuid.MustParse(r.RequestID))] != nil {
-			kept = append(kept, r)
-		} else {
-			shut = append(shut, r)
-		}
-	}
-	s.days.mu.Unlock()
-	first := read(shut[0])
+	kept, shut := openAndNot(s, list)
+	first := readBeside(t, s, shut[0])
 	number := <-closing
+	var again chan error
 	for _, r := range kept {
-		if latchkey.RequestIDDay(uuid.MustParse(r.RequestID)) == number {
+		if dayOf(r) == number {
+			again = readBeside(t, s, r)
 			continue
 		}
 		select {
-		case err := <-read(r):
+		case err := <-readBeside(t, s, r):
 			if err != nil {
 				t.Errorf("a record of another day: %v", err)
 			}
@@ -169,7 +171,6 @@ func TestClosingHoldsUpNobody(t *testing.T) {
 			t.Fatal("records of other days wait for a file that is closed")
 		}
 	}
-	again := read(of(number))
 	if err := s.days.remove(number); err != nil || left(t, s) != len(list) {
 		t.Errorf("a file that is being closed is not removed: %v", err)
 	}
