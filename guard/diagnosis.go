@@ -92,6 +92,8 @@ func upstreamFault(err error) string {
 		tlh tls.RecordHeaderError
 	)
 	switch timeout := explain(err).Code == latchkey.CodeUpstreamTimeout; {
+	case errors.Is(err, errLoop):
+		return "The upstream leads back to this server: --upstream must name the API behind it."
 	case errors.As(err, &op) && op.Op == "dial" && timeout:
 		return "The upstream could not be reached in time."
 	case timeout:
@@ -135,8 +137,8 @@ func cause(err error) string {
 		tlh tls.RecordHeaderError
 	)
 	switch {
-	case errors.Is(err, errTooSlow):
-		return errTooSlow.Error()
+	case errors.Is(err, errTooSlow), errors.Is(err, errLoop):
+		return err.Error()
 	case errors.As(err, &op):
 		return op.Error()
 	case errors.As(err, &dns):

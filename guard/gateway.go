@@ -42,7 +42,8 @@ type Gateway struct {
 // ways, and so does the Host field; the upstream learns who calls from
 // X-Latchkey-Team, -Credential, -Method and -Revision and X-Request-Id, which
 // nothing that the caller sends can set. Request trailers are dropped. Of
-// upgrades only WebSocket passes.
+// upgrades only WebSocket passes. A request that comes back through the upstream,
+// as its Via shows, is answered 502 before its credential is looked at.
 //
 // The target is that of the request line: what a handler in front made of
 // Request.URL (http.StripPrefix) does not count.
@@ -50,7 +51,7 @@ func (g *Guard) Gateway(c Gateway) (http.Handler, error) {
 	if err := validUpstream(c.Upstream); err != nil {
 		return nil, err
 	}
-	p := &proxy{guard: g, gateway: c}
+	p := &proxy{guard: g, gateway: c, pseudonym: newPseudonym()}
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultUpstreamTimeout
@@ -65,7 +66,7 @@ func (g *Guard) Gateway(c Gateway) (http.Handler, error) {
 		FlushInterval:  -1,
 		ErrorLog:       slog.NewLogLogger(g.logger().Handler(), slog.LevelWarn),
 		BufferPool:     &buffers{},
-		ModifyResponse: cleanResponse,
+		ModifyResponse: p.cleanResponse,
 		ErrorHandler:   p.fail,
 	}
 	return g.Wrap(p), nil
@@ -107,9 +108,10 @@ func newTransport(timeout time.Duration) *http.Transport {
 
 // A proxy is the handler behind the door.
 type proxy struct {
-	guard   *Guard
-	gateway Gateway
-	reverse *httputil.ReverseProxy
+	guard     *Guard
+	gateway   Gateway
+	reverse   *httputil.ReverseProxy
+	pseudonym string // in Via
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -183,6 +185,7 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 		h["Authorization"] = in.Header["Authorization"]
 	}
 	keepOthersCookies(h)
+	p.addVia(in, h)
 	p.guard.setForwarded(in, h)
 	hideIdempotency(out)
 
@@ -194,7 +197,10 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 
 // cleanResponse takes from the upstream's response what only we may say, and
 // what would lead callers past us.
-func cleanResponse(res *http.Response) error {
+func (p *proxy) cleanResponse(res *http.Response) error {
+	if p.heardOfLoop(res) {
+		return errLoop
+	}
 	removeOurs(res.Header)
 	delete(res.Header, "Alt-Svc")
 	keepOthersSetCookies(res.Header)

@@ -93,9 +93,7 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 // serve is one request, from its header to the end of its handler.
 func (g *Guard) serve(x *exchange, next http.Handler) {
 	w, r := x.writer(), x.request
-	if isPreface(r) {
-		x.fail(latchkey.CodeInvalidRequest, priorHTTP2)
-		g.Problems.Write(w, r, &problem.Error{Code: latchkey.CodeInvalidRequest, Detail: "HTTP/2 in clear text is not spoken here: use HTTP/1.1, or https."})
+	if g.misled(x, next) {
 		return
 	}
 	principal, err := g.judge(x)
@@ -121,6 +119,24 @@ func (g *Guard) serve(x *exchange, next http.Handler) {
 		r.Body = &countedBody{r.Body, &x.in}
 	}
 	next.ServeHTTP(w, r)
+}
+
+// misled answers what was never meant for this door, before its credential.
+func (g *Guard) misled(x *exchange, next http.Handler) bool {
+	w, r := x.writer(), x.request
+	p, gateway := next.(*proxy)
+	switch {
+	case isPreface(r):
+		x.fail(latchkey.CodeInvalidRequest, priorHTTP2)
+		g.Problems.Write(w, r, &problem.Error{Code: latchkey.CodeInvalidRequest, Detail: "HTTP/2 in clear text is not spoken here: use HTTP/1.1, or https."})
+	case gateway && p.cameBack(r):
+		x.fail(latchkey.CodeUpstreamUnreachable, upstreamFault(errLoop))
+		w.Header()[headerLoop] = []string{p.pseudonym}
+		g.Problems.Write(w, r, &problem.Error{Code: latchkey.CodeUpstreamUnreachable, Err: errLoop})
+	default:
+		return false
+	}
+	return true
 }
 
 // judge says who sent the request, and writes the verdict into its record.
