@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -71,6 +76,57 @@ func urlOf(addr net.Addr, withTLS bool) string {
 		host = fmt.Sprintf("localhost:%d", tcp.Port)
 	}
 	return scheme + "://" + host
+}
+
+// leadsTo reports whether a connection for a URL, from this machine, comes to a
+// listener at addr. Of names it knows localhost.
+func leadsTo(u *url.URL, addr net.Addr) bool {
+	listening, err := netip.ParseAddrPort(addr.String())
+	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	number, portErr := strconv.ParseUint(cmp.Or(u.Port(), port), 10, 16)
+	if err != nil || portErr != nil || uint16(number) != listening.Port() {
+		return false
+	}
+	at := listening.Addr().Unmap()
+	for _, to := range addressesOf(u.Hostname()) {
+		if to == at || at.IsUnspecified() && isOfThisMachine(to) {
+			return true
+		}
+	}
+	return false
+}
+
+// addressesOf returns where a connection to a host goes, if it is an address or
+// localhost. One to no address in particular goes to loopback.
+func addressesOf(host string) []netip.Addr {
+	loopback := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return loopback
+	}
+	addr, err := netip.ParseAddr(host)
+	switch addr = addr.Unmap(); {
+	case err != nil:
+		return nil
+	case addr.IsUnspecified():
+		return loopback
+	}
+	return []netip.Addr{addr}
+}
+
+func isOfThisMachine(addr netip.Addr) bool {
+	if addr.IsLoopback() {
+		return true
+	}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return false // what comes back is refused when it does
+	}
+	for _, one := range all {
+		if prefix, err := netip.ParsePrefix(one.String()); err == nil && prefix.Addr().Unmap() == addr.WithZone("") {
+			return true
+		}
+	}
+	return false
 }
 
 // listenSocket listens on a Unix socket that only its owner may use. The lock of

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -85,6 +86,9 @@ func (c *serveCmd) Run(g *globals) error {
 	sockets, err := c.listen(g.Data, logger)
 	if err != nil {
 		return errors.Join(err, lock.Close())
+	}
+	if err := c.checkUpstream(sockets); err != nil {
+		return errors.Join(err, sockets.close(), lock.Close())
 	}
 	ops := newOps(sockets.ops, logger)
 	ops.serve()
@@ -189,6 +193,27 @@ func (c *serveCmd) check(g *globals) error {
 		return err
 	}
 	return c.consoleFlags.check(c.TLSCert != "")
+}
+
+// checkUpstream refuses an upstream that is one of this server's own listeners.
+// By a name other than localhost it is found when a request comes back.
+func (c *serveCmd) checkUpstream(own *sockets) error {
+	if c.Upstream == "" {
+		return nil
+	}
+	upstream, err := url.Parse(c.Upstream)
+	if err != nil {
+		return usageError("--upstream is not a URL such as http://127.0.0.1:3000")
+	}
+	for _, l := range []struct {
+		flag string
+		net.Listener
+	}{{"--listen", own.api}, {"--console", own.console}, {"--ops", own.ops}} {
+		if l.Listener != nil && leadsTo(upstream, l.Addr()) {
+			return usageError("--upstream %s is this server itself (%s): name the API that stands behind it", upstream.Host, l.flag)
+		}
+	}
+	return nil
 }
 
 func isLoopback(host string) bool {
