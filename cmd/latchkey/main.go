@@ -98,6 +98,9 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	if err := checkDatabase(&c.globals, kctx); err != nil {
 		return report(stderr, &c.globals, err)
 	}
+	if err := checkEmpty(kctx); err != nil {
+		return report(stderr, &c.globals, err)
+	}
 	s := &session{globals: &c.globals, stdin: stdin, stdout: stdout, stderr: stderr}
 	return report(stderr, &c.globals, kctx.Run(&c.globals, s))
 }

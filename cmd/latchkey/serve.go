@@ -57,8 +57,8 @@ type serveCmd struct {
 	opsFlags     `embed:""`
 
 	Journal   string `enum:"relaxed,strict" default:"relaxed" env:"LATCHKEY_JOURNAL" placeholder:"MODE" help:"When a response may leave: once its record is safe from the end of the process (relaxed; on disk within a second), or once it is on disk (strict; answers unavailable when it cannot be). Default: ${default}."`
-	Keep      span   `default:"0s" env:"LATCHKEY_KEEP" placeholder:"TIME" help:"Keep records for so long, such as 30d, in whole days. Default: for ever."`
-	KeepBytes size   `default:"0" env:"LATCHKEY_KEEP_BYTES" placeholder:"SIZE" help:"Keep records up to so much, such as 20GB: the oldest days go first. Default: any amount."`
+	Keep      *span  `env:"LATCHKEY_KEEP" placeholder:"TIME" help:"Keep records for so long, such as 30d, in whole days. Default: for ever."`
+	KeepBytes *size  `env:"LATCHKEY_KEEP_BYTES" placeholder:"SIZE" help:"Keep records up to so much, such as 20GB, at least 10MB: the oldest days go first. Default: any amount."`
 
 	Drain        time.Duration `default:"10s" env:"LATCHKEY_DRAIN" placeholder:"DURATION" help:"How long requests may go on after SIGTERM. Default: ${default}."`
 	PrintSecrets bool          `help:"On the first start, print the first team's credentials and the console's set-up link even if standard output is not a terminal."`
@@ -135,7 +135,7 @@ func (c *serveCmd) first(ctx context.Context, g *globals, s *server) error {
 // announce says that it serves, and where.
 func (c *serveCmd) announce(g *globals, s *server) {
 	data := cmp.Or(g.database().String(), g.Data)
-	fmt.Fprintf(os.Stderr, "latchkey: API on %s (version %s, node %s, data in %s)\n", s.url, version(), s.node.name, data)
+	fmt.Fprintf(os.Stderr, "latchkey: API on %s %s (version %s, node %s, data in %s)\n", s.url, c.behind(), version(), s.node.name, data)
 	if s.console != nil {
 		fmt.Fprintf(os.Stderr, "latchkey: console on %s\n", s.console.url())
 	}
@@ -192,6 +192,9 @@ func (c *serveCmd) check(g *globals) error {
 	if err := c.opsFlags.check(); err != nil {
 		return err
 	}
+	if err := c.checkMeant(g.Database != ""); err != nil {
+		return err
+	}
 	return c.consoleFlags.check(c.TLSCert != "")
 }
 
@@ -225,8 +228,14 @@ func isLoopback(host string) bool {
 }
 
 // retention is --keep and --keep-bytes.
-func (c *serveCmd) retention() latchkey.Retention {
-	return latchkey.Retention{Age: time.Duration(c.Keep), Bytes: int64(c.KeepBytes)}
+func (c *serveCmd) retention() (r latchkey.Retention) {
+	if c.Keep != nil {
+		r.Age = time.Duration(*c.Keep)
+	}
+	if c.KeepBytes != nil {
+		r.Bytes = int64(*c.KeepBytes)
+	}
+	return r
 }
 
 // prefixes reads --trusted-proxies: networks, or single addresses.
