@@ -24,9 +24,10 @@ type Question struct {
 	// came, and are judged to the letter. nil: there is only Text.
 	Fields []string
 
-	// Text is what somebody pasted: an Authorization header, alone, in a
-	// program's output or as a program is given it; its value; a key with the
-	// colon of Basic; or a bare key or token, with the white space around it.
+	// Text is what somebody pasted: an Authorization header, alone or in a
+	// program's output; the curl command or the line of source code that sends
+	// it; its value; a URL with a user name; a key with the colon of Basic; or a
+	// bare key or token, with the white space around it.
 	Text string
 
 	Now    time.Time     // the time to judge tokens by; zero means now
@@ -77,7 +78,7 @@ func (e *Explanation) fail(reason Reason, mistake, mend string) Explanation {
 // Explain diagnoses a credential. It is the one diagnosis: of the record, of
 // the token check and of the command line. Of Fields it gives the reason that
 // [Keyring.Authenticate] gives. Its work is bounded by the limits of
-// [ReadAuthorization], and some thirty signatures.
+// [ReadAuthorization], by some forty signatures, and for Text by 64 KiB.
 func Explain(q Question) Explanation {
 	if q.Now.IsZero() {
 		q.Now = time.Now()
@@ -90,10 +91,8 @@ func Explain(q Question) Explanation {
 	if q.Fields == nil {
 		sent = readPasted(q.Text)
 	}
-	if sent.elsewhere != "" {
-		e.fact("No Authorization header, but a credential, it seems, in %s.", sent.elsewhere)
-		return e.fail(ReasonNoField, "The credential is in "+sent.elsewhere+", where it is not looked for.",
-			"Send it in the Authorization header: Authorization: Bearer …."+sent.leak)
+	if e.explainText(&sent) {
+		return e
 	}
 	a, denial := ReadAuthorization(sent.fields)
 	if denial != nil {
@@ -113,6 +112,34 @@ func Explain(q Question) Explanation {
 	}
 }
 
+// explainText is about a text from which there is no credential to judge, and
+// reports whether it is one.
+func (e *Explanation) explainText(sent *pasted) bool {
+	switch {
+	case sent.nothing:
+		e.fact("No Authorization header was found in this text.")
+		e.Verdict = VerdictUnknown
+		e.Mend = "Give the header, its value, or all of the command or of the line of source code that sends it."
+	case sent.none != "":
+		e.fact("%s", sent.none)
+		e.fail(ReasonNoField, "There is no Authorization header.", sendIt)
+	case sent.elsewhere != "":
+		e.fact("No Authorization header, but a credential, it seems, in %s.", sent.elsewhere)
+		e.fail(ReasonNoField, "The credential is in "+sent.elsewhere+", where it is not looked for.",
+			"Send it in the Authorization header: Authorization: Bearer …."+sent.leak)
+	case sent.awaits():
+		if sent.as != "" {
+			e.fact("%s", sent.as)
+		}
+		e.fact("A placeholder stands in place of the credential, and a shell or a program fills it in.")
+		e.Verdict = VerdictUnknown
+		e.Mend = "Its form is right. Whether what is filled in is, cannot be told from here: give the value itself, and look that the variable is set."
+	default:
+		return false
+	}
+	return true
+}
+
 // schemeOf returns the name of one of our two schemes, or "".
 func schemeOf(word string) string {
 	for _, name := range []string{"Bearer", "Basic"} {
@@ -123,13 +150,15 @@ func schemeOf(word string) string {
 	return ""
 }
 
+const sendIt = "Send your API key or a signed JWT: Authorization: Bearer …. It is not read from anywhere else, such as the query."
+
 // explainForm is about fields that cannot be read.
 func (e *Explanation) explainForm(q *Question, fields []string, bare bool, d *Denial) Explanation {
 	switch d.Reason {
 	case ReasonNoField:
 		e.fact("Nothing: there is no Authorization header.")
 		return e.fail(d.Reason, "There is no credential.",
-			"Send your API key or a signed JWT: Authorization: Bearer …. It is not read from anywhere else, such as the query.")
+			sendIt)
 	case ReasonManyFields:
 		e.fact("%d Authorization headers.", len(fields))
 		return e.fail(d.Reason, "There is more than one Authorization header.",
@@ -225,5 +254,8 @@ var placeholders = []string{
 }
 
 func isPlaceholder(value string) bool {
+	if value != "" && strings.ContainsAny(value[:1], "$%{<[") {
+		return true
+	}
 	return len(value) <= 20 && slices.Contains(placeholders, strings.ToLower(value))
 }
