@@ -35,7 +35,8 @@ type Question struct {
 	Prefix string        // as [Keyring.Prefix]
 
 	// APIKey returns what is known of an API key, by its digest, and
-	// APISecret of an API secret, by its ID. nil: the asker knows none.
+	// APISecret of an API secret, by its ID, such as [OneSecret]. nil: the
+	// asker knows none.
 	APIKey    func(Digest) Known
 	APISecret func(id string) Known
 }
@@ -250,6 +251,7 @@ func wrongCharacters(scheme, token string) (mistake, mend string) {
 // credential, in lower case.
 var placeholders = []string{
 	"your_api_key", "your-api-key", "your_signed_jwt", "your_token", "your_team_api_key", "your_key", "api_key", "apikey", "token", "key", "xxx",
+	"your_api_secret_id", "your_secret_id", "secret_id", "id",
 	"undefined", "null", "none", "nil", "nan", "true", "false",
 }
 

@@ -42,6 +42,9 @@ func signedWith(compact, id, key string) (mistake, mend string) {
 		right + " Is the API Secret Key the one that belongs to this ID, and was the token left as it was signed?"
 }
 
+// unsetWords are what programs make of a variable that is not set.
+var unsetWords = []string{"undefined", "null", "None", "nil"}
+
 type wrongKey struct{ what, key string }
 
 // wrongKeys are the signing keys that people use by mistake.
@@ -75,6 +78,11 @@ func wrongKeys(id, key string) []wrongKey {
 		{"the API Secret Key in base64", base64.StdEncoding.EncodeToString([]byte(key))},
 		{"the API Secret Key in hexadecimal", hex.EncodeToString([]byte(key))},
 		{"the API Secret Key in hexadecimal", strings.ToUpper(hex.EncodeToString([]byte(key)))},
+	}
+	for _, word := range unsetWords {
+		keys = append(keys,
+			wrongKey{"ID||" + word + ": the variable that holds the API Secret Key is not set", id + "||" + word},
+			wrongKey{word + "||KEY: the variable that holds the API Secret ID is not set", word + "||" + key})
 	}
 	// Libraries that take a secret "in base64" decode what was not encoded.
 	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding} {

@@ -118,6 +118,11 @@ func (s *scene) slips() []slip {
 		{"signed with hex of KEY in capitals", token(strings.ToUpper(hex.EncodeToString([]byte(s.secret)))), bad, "Key in hexadecimal", right},
 		{"signed with a newline behind it", token(whole + "\n"), bad, "newline (use printf or echo -n)", right},
 		{"signed with nothing", token(""), bad, "empty secret", right},
+		{"signed with ID||undefined", token(s.id + "||undefined"), bad, "ID||undefined: the variable that holds the API Secret Key is not set", right},
+		{"signed with ID||null", token(s.id + "||null"), bad, "ID||null: the variable", right},
+		{"signed with ID||None", token(s.id + "||None"), bad, "ID||None: the variable", right},
+		{"signed with ID||nil", token(s.id + "||nil"), bad, "ID||nil: the variable", right},
+		{"signed with None||KEY", token("None||" + s.secret), bad, "None||KEY: the variable that holds the API Secret ID is not set", right},
 		{"signed with base64 of KEY", token(b64.EncodeToString([]byte(s.secret))), bad, "API Secret Key in base64", right},
 		{"signed with spaces around the bars", token(s.id + " || " + s.secret), bad, "spaces around", right},
 		{"signed with another secret", token(s.id + "||" + s.revoked), bad, "not made with this API secret's ID||KEY", "belongs to this ID"},
@@ -138,6 +143,10 @@ func (s *scene) slips() []slip {
 		{"revoked secret", "Bearer " + sign(claims(s.revokedID, now), s.revokedID+"||"+s.revoked), latchkey.ReasonSecretRevoked, "revoked. It was revoked at 2", "live API secret"},
 		{"secret of a disabled team", "Bearer " + sign(claims(s.disabledID, now), s.disabledID+"||"+s.disabled), latchkey.ReasonTeamDisabled, "disabled", "Ask"},
 		{"unknown iss", "Bearer " + sign(claims("my-app", now), whole), latchkey.ReasonSecretUnknown, "iss names no API secret", "74f80a77"},
+		{"an unset variable as iss", "Bearer " + sign(claims("undefined", now), whole), latchkey.ReasonSecretUnknown, "placeholder stands in place of the API Secret ID", "variable that holds it set"},
+		{"null as iss", "Bearer " + sign(claims("null", now), whole), latchkey.ReasonSecretUnknown, "placeholder stands in place of the API Secret ID", "variable that holds it set"},
+		{"None as iss", "Bearer " + sign(claims("None", now), whole), latchkey.ReasonSecretUnknown, "placeholder stands in place of the API Secret ID", "variable that holds it set"},
+		{"the console's example as iss", "Bearer " + sign(claims("YOUR_API_SECRET_ID", now), whole), latchkey.ReasonSecretUnknown, "placeholder stands in place of the API Secret ID", "variable that holds it set"},
 		{"the key as iss", "Bearer " + sign(claims(s.secret, now), whole), latchkey.ReasonSecretUnknown, "looks like the API Secret Key", "Replace"},
 		{"the signing secret as iss", "Bearer " + sign(claims(whole, now), whole), latchkey.ReasonSecretUnknown, "the signing secret", "Replace"},
 		{"the API key as iss", "Bearer " + sign(claims(s.key, now), whole), latchkey.ReasonSecretUnknown, "is the API key", "Replace"},
@@ -300,6 +309,38 @@ func TestExplainHidesIssuer(t *testing.T) {
 	e = latchkey.Explain(latchkey.Question{Text: jwt.Sign("74f80a77-9b3f-44ac-b3ad-ab68cfb548fa", "whatever-it-is", time.Now())})
 	if !strings.Contains(fmt.Sprint(e), "74f80a77-9b3f-44ac-b3ad-ab68cfb548fa") {
 		t.Error("an iss of the form of an API Secret ID is not shown")
+	}
+}
+
+// TestExplainWrongWayRound: who gave ID and key the wrong way round is told so,
+// and the token is judged by the right pair all the same.
+func TestExplainWrongWayRound(t *testing.T) {
+	id, key, now := "74f80a77-9b3f-44ac-b3ad-ab68cfb548fa", strings.Repeat("aB3", 11)[:32], time.Now()
+	const words = "You gave ID and Key the wrong way round."
+	for _, c := range []struct {
+		name      string
+		id, key   string // as given
+		token     string
+		verdict   latchkey.Verdict
+		mistake   string
+		wrongWays bool
+	}{
+		{"the right way", id, key, jwt.Sign(id, key, now), latchkey.VerdictPasses, "", false},
+		{"another's token", id, key, jwt.Sign("0a7e4c52-8d3f-4b1a-9c6e-5f2d1b0a9e8c", key, now), latchkey.VerdictFails, "It is not the API Secret ID that you gave.", false},
+		{"a good token", key, id, jwt.Sign(id, key, now), latchkey.VerdictPasses, "", true},
+		{"a bad token", key, id, jwt.Sign(id, "whatever", now), latchkey.VerdictFails, "not made with this API secret's", true},
+		{"a token of the same mistake", key, id, jwt.Sign(key, id, now), latchkey.VerdictFails, "iss looks like the API Secret Key. " + words, true},
+		{"an imported secret", "swordfish-swordfish", "my-app", jwt.Sign("my-app", "swordfish-swordfish", now), latchkey.VerdictPasses, "", true},
+	} {
+		e := latchkey.Explain(latchkey.Question{Text: c.token, Now: now, APISecret: latchkey.OneSecret(c.id, latchkey.NewSecret(c.key))})
+		said := strings.Join(append(e.Facts, e.Mistake), " ")
+		if e.Verdict != c.verdict || !strings.Contains(e.Mistake, c.mistake) || (c.mistake == "") != (e.Mistake == "") || strings.Contains(said, words) != c.wrongWays {
+			t.Errorf("%s: %s: %s", c.name, e.Verdict, said)
+		}
+		if strings.Contains(fmt.Sprint(e), key) || strings.Contains(fmt.Sprint(e), "swordfish") {
+			t.Errorf("%s: the API Secret Key is shown", c.name)
+		}
+		sentence(t, c.name, e)
 	}
 }
 

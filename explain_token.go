@@ -23,6 +23,9 @@ func (e *Explanation) explainToken(q *Question, compact string) Explanation {
 		known = q.APISecret(id)
 	}
 	e.tokenFacts(q, &token, id, known)
+	if known.Reason == ReasonOK && known.Words != "" {
+		e.fact("%s", known.Words)
+	}
 	switch known.Reason {
 	case ReasonSecretUnknown:
 		mistake, mend := unknownIssuer(q, id)
@@ -59,6 +62,24 @@ func (e *Explanation) explainToken(q *Question, compact string) Explanation {
 	}
 	e.Verdict, e.Reason = VerdictPasses, ReasonOK
 	return *e
+}
+
+// OneSecret returns an APISecret of a [Question] for who holds one API secret.
+// If ID and key were given the wrong way round, it says so, and takes them the
+// right way: by their form, or because an issuer is the key.
+func OneSecret(id string, key Secret) func(issuer string) Known {
+	given := key.Reveal()
+	byForm := uuidForm.MatchString(given) && secretKeyForm.MatchString(id)
+	return func(issuer string) Known {
+		right, secret, words := id, key, ""
+		if byForm || issuer == given && issuer != id {
+			right, secret, words = given, NewSecret(id), "You gave ID and Key the wrong way round."
+		}
+		if issuer == right {
+			return Known{Reason: ReasonOK, Words: words, Key: secret}
+		}
+		return Known{Reason: ReasonSecretUnknown, Words: strings.TrimSpace(words + " It is not the API Secret ID that you gave.")}
+	}
 }
 
 // tokenFacts says what a token says.
@@ -141,10 +162,13 @@ func sentences(detail string) (mistake, mend string) {
 // unknownIssuer is about an iss that names no API secret.
 func unknownIssuer(q *Question, id string) (mistake, mend string) {
 	const right = "iss must be the API Secret ID (Settings → Integrations, or latchkey secret list TEAM)."
+	const unset = " Is the variable that holds it set where the token is signed?"
 	const leak = " Replace the credential that stands there if this was sent: anybody can read a token."
 	switch {
 	case uuidForm.MatchString(id):
 		return "iss names no API secret that is known.", right
+	case isPlaceholder(id):
+		return "A placeholder stands in place of the API Secret ID, in iss.", right + unset
 	case strings.Contains(id, "||"):
 		return "iss is the signing secret ID||KEY.", right + leak
 	case formOf(q.Prefix, id) != formForeign:

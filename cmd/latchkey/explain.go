@@ -42,12 +42,7 @@ func (c *explainCmd) Run(s *session) error {
 	}
 	q := latchkey.Question{Text: text, Prefix: s.KeyPrefix}
 	if known {
-		q.APISecret = func(issuer string) latchkey.Known {
-			if issuer == id {
-				return latchkey.Known{Reason: latchkey.ReasonOK, Key: key}
-			}
-			return latchkey.Known{Reason: latchkey.ReasonSecretUnknown, Words: "It is not the API Secret ID that you gave."}
-		}
+		q.APISecret = latchkey.OneSecret(id, key)
 	}
 	e := latchkey.Explain(q)
 	said := explanation{Verdict: e.Verdict, Reason: e.Reason, Facts: e.Facts, Mistake: e.Mistake, Mend: e.Mend}
