@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,6 +38,10 @@ func ReadAuthorization(fields []string) (Authorization, *Denial) {
 			"The request has more than one Authorization header; send exactly one.")
 	}
 	value := strings.Trim(fields[0], " \t")
+	if value == "" {
+		return Authorization{}, malformed(MethodNone, ReasonBadScheme,
+			"The Authorization header is empty; is the variable that holds the credential empty?")
+	}
 	if len(value) > MaxAuthorization {
 		return Authorization{}, malformed(MethodNone, ReasonTooLong,
 			"The Authorization header is longer than 8 KiB; no credential of ours is.")
@@ -89,15 +94,26 @@ func basicKey(dst []byte, token string) ([]byte, *Denial) {
 			"There is no colon after the API key: encode KEY followed by a colon (with curl: -u \"KEY:\").")
 	}
 	key, password := decoded[:colon], decoded[colon+1:]
-	switch {
-	case len(password) == 0:
-		return key, nil
-	case string(password) == "None":
-		return nil, malformed(MethodBasic, ReasonBasicPassword,
-			"The password is the word None, as some HTTP libraries send for a missing password; give them an empty string instead.")
+	if len(password) > 0 {
+		return nil, malformed(MethodBasic, ReasonBasicPassword, badPassword(string(key), string(password)))
 	}
-	return nil, malformed(MethodBasic, ReasonBasicPassword,
-		"The password must be empty: send the API key as user name, and nothing after the colon.")
+	return key, nil
+}
+
+// unsetWords are what programs make of a variable that is not set.
+var unsetWords = []string{"undefined", "null", "None", "nil"}
+
+// badPassword says what is wrong where there is a password, and repeats none.
+func badPassword(user, password string) string {
+	switch {
+	case strings.TrimSpace(password) == "":
+		return "The password is white space, such as a line break, and must be empty; echo adds a line break: use printf before base64."
+	case slices.Contains(unsetWords, password):
+		return fmt.Sprintf("The password is the word %s, as some HTTP libraries send for a missing password; give them an empty string instead.", password)
+	case user == "":
+		return "The user name is empty: the API key is the user name, not the password; leave the password empty."
+	}
+	return "The password must be empty: send the API key as user name, and nothing after the colon."
 }
 
 // isToken68 reports whether s is a token68 (RFC 9110, section 11.2).

@@ -115,9 +115,47 @@ func TestBasicKey(t *testing.T) {
 			t.Errorf("%s: %v, must be %s", c.rule, denial, c.reason)
 		}
 	}
-	_, denial := basicKey(nil, b64(key+":None"))
-	if !strings.Contains(denial.Detail, "None") {
-		t.Error("the detail does not name the word None, which libraries send by mistake")
+}
+
+// TestMalformedDetail: where nothing secret is at stake, the caller is told what
+// is wrong as exactly as the record.
+func TestMalformedDetail(t *testing.T) {
+	key := NewAPIKey(DefaultKeyPrefix).Reveal()
+	const password, empty = ReasonBasicPassword, "header is empty; is the variable"
+	for _, c := range []struct {
+		rule, field string
+		reason      Reason
+		detail      string // must be part of it
+	}{
+		{"an empty field", "", ReasonBadScheme, empty},
+		{"a field of white space", " \t", ReasonBadScheme, empty},
+		{"another scheme", "Token " + key, ReasonBadScheme, "must begin with Bearer or Basic"},
+		{"nothing after Basic", "Basic", ReasonBadScheme, "Nothing follows Basic"},
+		{"no colon", "Basic " + b64(key), ReasonBasicNoColon, "no colon"},
+		{"a line break as password", "Basic " + b64(key+":\n"), password, "use printf"},
+		{"a space as password", "Basic " + b64(key+": "), password, "white space"},
+		{"None as password", "Basic " + b64(key+":None"), password, "the word None"},
+		{"null as password", "Basic " + b64(key+":null"), password, "the word null"},
+		{"nil as password", "Basic " + b64(key+":nil"), password, "the word nil"},
+		{"undefined as password", "Basic " + b64(key+":undefined"), password, "the word undefined"},
+		{"the key as password", "Basic " + b64(":"+key), password, "the API key is the user name, not the password"},
+		{"any other password", "Basic " + b64(key+":swordfish"), password, "password must be empty"},
+		{"a word and more", "Basic " + b64(key+":None1"), password, "password must be empty"},
+	} {
+		a, denial := ReadAuthorization([]string{c.field})
+		if denial == nil {
+			_, denial = basicKey(nil, a.token)
+		}
+		switch {
+		case denial == nil:
+			t.Errorf("%s: accepted", c.rule)
+		case denial.Code != CodeMalformedCredentials || denial.Reason != c.reason:
+			t.Errorf("%s: %s (%s), must be malformed (%s)", c.rule, denial.Code, denial.Reason, c.reason)
+		case !strings.Contains(denial.Detail, c.detail):
+			t.Errorf("%s: the caller is told %q, must be told %q", c.rule, denial.Detail, c.detail)
+		case strings.Contains(denial.Detail, key) || strings.Contains(denial.Detail, "swordfish"):
+			t.Errorf("%s: the caller's credential is repeated", c.rule)
+		}
 	}
 }
 

@@ -99,8 +99,8 @@ func sourceLike(field string) bool {
 func FuzzExplain(f *testing.F) {
 	s := newScene(f)
 	slips := s.slips()
-	if len(slips) != 98 {
-		f.Fatalf("%d seeds, must be 98", len(slips))
+	if len(slips) != 101 {
+		f.Fatalf("%d seeds, must be 101", len(slips))
 	}
 	for _, c := range slips {
 		f.Add(c.field)

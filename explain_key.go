@@ -3,6 +3,7 @@ package latchkey
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -36,15 +37,17 @@ func (e *Explanation) explainBasic(q *Question, token string) Explanation {
 		mistake = "What follows Basic is not standard base64, with + and / and padding."
 	case denial.Reason == ReasonBasicNoColon:
 		mistake, mend = "There is no colon after the API key.", "Encode KEY followed by a colon (with curl: -u \"KEY:\")."
-	case password == "None":
-		mistake, mend = "The password is the word None, which some HTTP libraries make of a missing one.", "Give yours an empty string as password."
 	case strings.TrimSpace(password) == "":
 		mistake, mend = "The password is a line break or a space.", "echo adds a line break: use printf or echo -n before base64."
+	case slices.Contains(unsetWords, password):
+		mistake, mend = "The password is the word "+password+", which some HTTP libraries make of a missing one.", "Give yours an empty string as password."
 	case uuidForm.MatchString(user):
 		mistake = "The user name is an API Secret ID, with a password."
 		mend = "An API secret signs JWTs; it is not a user name and password. By Basic, send the team API key as user name, and no password."
 	case user == "" && formOf(q.Prefix, password) != formForeign:
 		mistake, mend = "The API key is the password.", "Send it as user name, and leave the password empty."
+	case user == "":
+		mistake, mend = "The user name is empty, and there is a password.", "The API key is the user name, not the password: leave the password empty."
 	default:
 		mistake, mend = "There is a password.", "Send the API key as user name, and nothing after the colon."
 	}

@@ -42,9 +42,6 @@ func signedWith(compact, id, key string) (mistake, mend string) {
 		right + " Is the API Secret Key the one that belongs to this ID, and was the token left as it was signed?"
 }
 
-// unsetWords are what programs make of a variable that is not set.
-var unsetWords = []string{"undefined", "null", "None", "nil"}
-
 type wrongKey struct{ what, key string }
 
 // wrongKeys are the signing keys that people use by mistake.
