@@ -164,11 +164,12 @@ var authorizationSeeds = []string{
 	"", "Bearer", "Bearer ", "Bearer abc", "bearer  abc==", "Bearer a.b.c", "Bearer a=b", "Basic QTo=", "Basic QTp=",
 	"Basic QQ==", "BASIC Ojo6", "Basic", "Bearer \tabc", "Token abc", "Bearer abc, Basic QTo=", " Bearer abc ", "Bearer \x00",
 	"Basic QTpOb25l", "Bearer ключ", "Bearer " + strings.Repeat("a", 600),
+	" \t", "Basic " + b64("A:\n"), "Basic " + b64("A:null"), "Basic " + b64(":A"),
 }
 
 func FuzzReadAuthorization(f *testing.F) {
-	if len(authorizationSeeds) != 20 {
-		f.Fatalf("%d seeds, must be 20", len(authorizationSeeds))
+	if len(authorizationSeeds) != 24 {
+		f.Fatalf("%d seeds, must be 24", len(authorizationSeeds))
 	}
 	for _, s := range authorizationSeeds {
 		f.Add(s)
@@ -196,9 +197,9 @@ func FuzzReadAuthorization(f *testing.F) {
 }
 
 func FuzzBasicKey(f *testing.F) {
-	seeds := []string{"QTo=", "QTp=", "QQ==", "Ojo6", "QTpOb25l", "Og==", "", "____", "QTo", "QTo==", b64(strings.Repeat("k", 600) + ":")}
-	if len(seeds) != 11 {
-		f.Fatalf("%d seeds, must be 11", len(seeds))
+	seeds := []string{"QTo=", "QTp=", "QQ==", "Ojo6", "QTpOb25l", "Og==", "", "____", "QTo", "QTo==", b64(strings.Repeat("k", 600) + ":"), b64("A:\n"), b64("A: "), b64("A:undefined"), b64(":A")}
+	if len(seeds) != 15 {
+		f.Fatalf("%d seeds, must be 15", len(seeds))
 	}
 	for _, s := range seeds {
 		f.Add(s)

@@ -114,11 +114,19 @@ func FuzzExplain(f *testing.F) {
 func FuzzExplainText(f *testing.F) {
 	s := newScene(f)
 	rows := s.texts()
-	if len(rows) != 88 {
-		f.Fatalf("%d seeds, must be 88", len(rows))
+	if len(rows) != 91 {
+		f.Fatalf("%d seeds, must be 91", len(rows))
 	}
 	for _, c := range rows {
 		f.Add(c.text)
+	}
+	// Where a form is not closed, or goes on for ever.
+	for _, text := range []string{
+		"curl -u \"$(", "curl -H $'Authorization: \\", "curl -u", "curl -u '", "curl \\\n", "curl `", `{"Authorization": f"Bearer {`, `{"Authorization": "`,
+		`"Bearer " + `, `"Authorization": "Bearer " . `, `auth=("`, `auth={username: "x", password:`, "map[ Authorization:[", "https://%zz:%@x",
+		strings.Repeat("Authorization: \"", 50), strings.Repeat("curl -u $(", 50), "Authorization: ${\x00}", "Bearer ${\x00}", "${\x00}:${\x00}",
+	} {
+		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		e := s.Explain(t.Context(), latchkey.Question{Text: text})

@@ -200,6 +200,8 @@ func wordOrTwo(text string) (pasted, bool) {
 	}
 	user, _, colon := strings.Cut(text, ":")
 	switch {
+	case dumpLine.MatchString(text) && schemeOf(user) == "":
+		return pasted{}, false // a header of another name
 	case strings.Contains(text, " "):
 		return pasted{fields: []string{text}}, true
 	case strings.Contains(text, "://"):

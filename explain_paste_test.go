@@ -109,6 +109,9 @@ func (s *scene) texts() []text {
 		{"> GET / HTTP/1.1\n> Host: api.example.com\n> User-Agent: curl/8\n> Accept: */*\n", fails, "no Authorization header"},
 		{"Host: api.example.com\nAccept: */*\n", fails, "no Authorization header"},
 		{"GET / HTTP/1.1\nProxy-Authorization: " + key + "\n", fails, "a header named Proxy-Authorization"},
+		{"User-Agent: curl/8", unknown, nothing},
+		{"Bearer: " + k, fails, "must come a space"},
+		{"Token " + k, fails, "first word is Token"},
 		{"authorization: \"Bearer " + k + "\"\n", fails, "neither Bearer nor Basic"},
 		{"Authorization: Bearer $KEY", fails, placeholder},
 

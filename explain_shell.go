@@ -109,8 +109,9 @@ func ofUser(users []string) pasted {
 	return sent
 }
 
-// variable stands in a value for what a shell or a program puts there.
-const variable = "${…}"
+// variable stands in a value for what a shell or a program puts there. Nobody
+// pastes it.
+const variable = "${\x00}"
 
 // shellWords splits a command into words as a POSIX shell does, to its end or
 // to the end of text.
