@@ -89,6 +89,8 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("POST /request/show", read(a, a.showRequest))
 	mux.Handle("POST /request/list", read(a, a.listRequests))
 
+	mux.Handle("POST /audit/list", read(a, a.listEvents))
+
 	mux.Handle("POST /user/create", read(a, a.createUser))
 	mux.Handle("POST /user/invite", read(a, a.inviteUser))
 	mux.Handle("POST /user/list", read(a, a.listUsers))

@@ -301,6 +301,10 @@ func TestShapes(t *testing.T) {
 	names("request show", record, "request_id", "time", "node", "team_id", "credential_id", "auth", "outcome", "reason", "diagnosis",
 		"method", "host", "path", "status", "bytes_in", "bytes_out", "duration_us", "client_ip", "user_agent", "client_request_id", "trace_id")
 	names("request list", post("/request/list", `{}`), "requests", "more")
+	m.events = []latchkey.Event{latchkey.NewEvent(time.Now(), latchkey.System, latchkey.ActionLogin, "", "ann@example.com", "")}
+	events := post("/audit/list", `{}`)
+	names("audit list", events, "events", "more")
+	names("audit list: an event", events["events"].([]any)[0], "id", "time", "actor", "source", "action", "team_id", "subject", "detail")
 
 	for _, text := range []any{made["team"].(map[string]any)["created"], roll["rolled_at"]} {
 		if s, _ := text.(string); !strings.HasSuffix(s, "Z") {

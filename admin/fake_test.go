@@ -147,8 +147,15 @@ func (m *memory) AppendEvents(_ context.Context, events ...latchkey.Event) error
 	m.events = append(m.events, events...)
 	return nil
 }
-func (m *memory) Events(context.Context, string, string, int) ([]latchkey.Event, error) {
-	return m.events, nil
+func (m *memory) Events(_ context.Context, teamID, before string, limit int) (list []latchkey.Event, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range slices.Backward(m.events) {
+		if (teamID == "" || e.TeamID == teamID) && (before == "" || e.ID < before) && len(list) < limit {
+			list = append(list, e)
+		}
+	}
+	return list, nil
 }
 func (m *memory) DueOverlaps(context.Context) ([]string, error)               { return nil, nil }
 func (m *memory) PurgeTombstones(context.Context, time.Duration) (int, error) { return 0, nil }

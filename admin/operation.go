@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -277,17 +276,7 @@ func (a *API) recordQuery(ctx context.Context, q RequestFilter) (latchkey.Record
 	if q.Until != nil {
 		query.Until = *q.Until
 	}
-	if q.Team == "" {
-		return query, nil
-	}
-	h, err := a.Keyring.Store.Holding(ctx, q.Team)
-	switch {
-	case err == nil:
-		query.TeamID = h.Team.ID
-	case errors.Is(err, latchkey.ErrNotFound) && strings.HasPrefix(q.Team, "team_"):
-		query.TeamID = q.Team // a deleted team's records are still there, and no name looks like this
-	default:
-		return latchkey.RecordQuery{}, err
-	}
-	return query, nil
+	var err error
+	query.TeamID, err = a.teamID(ctx, q.Team)
+	return query, err
 }

@@ -64,6 +64,7 @@ type cli struct {
 	Node     nodeCmd     `cmd:"" help:"The nodes that share a database."`
 	Database databaseCmd `cmd:"" name:"database" help:"The database that nodes share."`
 	Request  requestCmd  `cmd:"" help:"Records of requests."`
+	Audit    auditCmd    `cmd:"" help:"Who did what to teams, credentials and users."`
 	User     userCmd     `cmd:"" help:"Users of the console."`
 	Token    tokenCmd    `cmd:"" help:"Print a fresh JWT, or show what one says."`
 	Explain  explainCmd  `cmd:"" help:"Say what is wrong with a credential, and how to mend it."`
