@@ -114,8 +114,8 @@ func FuzzExplain(f *testing.F) {
 func FuzzExplainText(f *testing.F) {
 	s := newScene(f)
 	rows := s.texts()
-	if len(rows) != 91 {
-		f.Fatalf("%d seeds, must be 91", len(rows))
+	if len(rows) != 94 {
+		f.Fatalf("%d seeds, must be 94", len(rows))
 	}
 	for _, c := range rows {
 		f.Add(c.text)

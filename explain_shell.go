@@ -160,6 +160,9 @@ func shellPart(text string) (said string, size int) {
 	case '"':
 		return doubleQuoted(text)
 	case '\\', '^', '`':
+		if strings.HasPrefix(text, `^"`) {
+			return "", 1 // how Windows quotes a quote
+		}
 		for _, end := range []string{"\n", "\r\n"} {
 			if strings.HasPrefix(text[1:], end) {
 				return "", 1 + len(end) // the line goes on
@@ -192,8 +195,10 @@ func doubleQuoted(text string) (said string, size int) {
 		case c == '\\' && at+1 < len(text) && strings.IndexByte("\"\\$`", text[at+1]) >= 0:
 			b.WriteByte(text[at+1])
 			at += 2
+		case strings.HasPrefix(text[at:], `^"`):
+			at++
 		default:
-			if n := variableIn(text[at:]); n > 0 {
+			if n := max(variableIn(text[at:]), percentIn(text[at:])); n > 0 {
 				b.WriteString(variable)
 				at += n
 				continue
@@ -258,6 +263,18 @@ func dollarIn(text string) int {
 		return 0
 	}
 	return 1 + size
+}
+
+// percentIn is variableIn for %KEY%, as on Windows.
+func percentIn(text string) int {
+	size := 1
+	for size < len(text) && wordByte(text[size]) {
+		size++
+	}
+	if text[0] != '%' || size == 1 || size == len(text) || text[size] != '%' || '0' <= text[1] && text[1] <= '9' {
+		return 0
+	}
+	return size + 1
 }
 
 func wordByte(c byte) bool {
