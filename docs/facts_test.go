@@ -51,7 +51,7 @@ func TestFlagsExist(t *testing.T) {
 // The lines of the log that a page says to watch for are in the source.
 func TestLogLinesExist(t *testing.T) {
 	var source strings.Builder
-	for _, dir := range []string{"../cmd", "../guard", "../journal", "../contacts", "../console", "../replica", "../sqlite"} {
+	for _, dir := range []string{"../cmd", "../guard", "../journal", "../contacts", "../console", "../replica", "../sqlite", "../admin"} {
 		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 				return err

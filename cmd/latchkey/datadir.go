@@ -41,7 +41,15 @@ func prepareDir(dir string, create bool) error {
 	if err != nil {
 		return fmt.Errorf("open the data directory %s: %w", dir, err)
 	}
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) == 0 { // and it stays so: not even a lock is left there
+		return noStore(dir)
+	}
 	return nil
+}
+
+func noStore(dir string) error {
+	return fmt.Errorf("there is no store in the data directory %s (name another with --data, or make it with: latchkey serve)", dir)
 }
 
 // lockDir takes the data directory for this process alone. The kernel gives the

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey"
 	"latchkey/admin"
 	"latchkey/journal"
@@ -26,9 +28,14 @@ type requestShow struct {
 // Run shows a record.
 func (c *requestShow) Run(s *session) error {
 	return s.call(func(ctx context.Context, api *admin.Client) error {
-		r, err := api.Request(ctx, strings.Join(c.ID, " "))
+		pasted := strings.Join(c.ID, " ")
+		r, err := api.Request(ctx, pasted)
 		if err != nil {
-			return withHint(err, "latchkey request list", latchkey.ErrNotFound)
+			hint := "latchkey request list"
+			if id, parseErr := latchkey.ParseRequestID(pasted); parseErr == nil && uuid.MustParse(id).Version() != 7 {
+				hint += " --client-id " + id // it may be the caller's own
+			}
+			return withHint(err, hint, latchkey.ErrNotFound)
 		}
 		return s.show(r, func(w io.Writer) { describeRequest(w, r) })
 	})

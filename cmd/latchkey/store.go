@@ -42,6 +42,9 @@ func openSQLite(ctx context.Context, c *nodeConfig, genesis func(time.Time) (lat
 	} else if member {
 		return nil, fmt.Errorf("the data directory %s is that of a node of a cluster: name its database (--database, or LATCHKEY_DATABASE)", c.Data)
 	}
+	if made, err := exists(filepath.Join(c.Data, "latchkey.db")); err == nil && !made && !c.Create {
+		return nil, noStore(c.Data)
+	}
 	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data, Genesis: genesis, Logger: c.Logger})
 	if err != nil {
 		return nil, err // and no nil pointer in the interface

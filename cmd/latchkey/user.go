@@ -27,7 +27,7 @@ func (a emailArg) hint(err error) error {
 type userCreate struct {
 	emailArg
 	Team    string        `placeholder:"TEAM" help:"The user's team: its name or ID."`
-	Role    latchkey.Role `placeholder:"ROLE" help:"admin (sees and rolls credentials, manages members) or member (sees no secrets)."`
+	Role    latchkey.Role `placeholder:"ROLE" help:"admin (sees and rolls credentials, manages members) or member (sees no secrets). For support: --support."`
 	Support bool          `help:"For support: in no team, sees the requests of all, and no secrets."`
 }
 
@@ -38,6 +38,8 @@ func (c *userCreate) Validate() error {
 		return usageError("--support stands alone: support belongs to no team")
 	case c.Support:
 		return nil
+	case c.Role == latchkey.RoleSupport:
+		return usageError("--role support is given as --support, without --team: support belongs to no team")
 	case c.Team == "" || c.Role == "":
 		return usageError("give --team TEAM and --role admin or member, or --support")
 	case c.Role != latchkey.RoleAdmin && c.Role != latchkey.RoleMember:
