@@ -87,6 +87,17 @@ func (j *Journal) id() string {
 	return j.handIn.id
 }
 
+// An author is one journal of one node: a copy of a data directory has the ID of the
+// journal that it was made of.
+type author struct{ node, journal string }
+
+func (j *Journal) author() author { return author{j.config.Node, j.id()} }
+
+// of reports whether a hand-in is the author's own.
+func (a author) of(h latchkey.HandIn) bool {
+	return a.journal != "" && a.journal == h.Journal && a.node == h.Node
+}
+
 // join has the others wait for this node, from before its first response. Of
 // what an earlier process left behind they know, unless they have given it up.
 func (j *Journal) join(ctx context.Context) {

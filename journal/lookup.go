@@ -25,7 +25,7 @@ func (j *Journal) Record(ctx context.Context, requestID string) (latchkey.Record
 	if found || err != nil {
 		return r, err
 	}
-	return j.reader().search(ctx, id, j.id(), j.gapsOf(id))
+	return j.reader().search(ctx, id, j.author(), j.gapsOf(id))
 }
 
 // reader returns what looks records up beyond this journal.

@@ -20,7 +20,7 @@ func (j *Journal) Missing(ctx context.Context, requestID string) error {
 	if id.Version() != 7 {
 		return notOurs(id)
 	}
-	nodes, err := j.reader().await(ctx, id, j.id(), func() error { return latchkey.ErrNotFound })
+	nodes, err := j.reader().await(ctx, id, j.author(), func() error { return latchkey.ErrNotFound })
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (j *Journal) Lacking(ctx context.Context, from, to time.Time) ([]latchkey.G
 	if err != nil {
 		return nil, nil, err
 	}
-	nodes = slices.DeleteFunc(nodes, func(h latchkey.HandIn) bool { return h.Journal == j.id() })
+	nodes = slices.DeleteFunc(nodes, func(h latchkey.HandIn) bool { return j.author().of(h) })
 	for _, g := range own { // the store may have an open one as it was
 		gaps = slices.DeleteFunc(gaps, func(o latchkey.Gap) bool { return o.Node == g.Node && o.From.Equal(g.From) })
 	}

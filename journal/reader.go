@@ -25,12 +25,12 @@ func (r Reader) Record(ctx context.Context, requestID string) (latchkey.Record, 
 	if err != nil {
 		return latchkey.Record{}, latchkey.NotFound("request", requestID)
 	}
-	return r.search(ctx, id, "", nil)
+	return r.search(ctx, id, author{}, nil)
 }
 
 // search finds a record, or waits until it is clear that there is none and says
 // why. A node knows of its own gaps, and has looked through its own journal.
-func (r Reader) search(ctx context.Context, id uuid.UUID, own string, gaps []latchkey.Gap) (found latchkey.Record, err error) {
+func (r Reader) search(ctx context.Context, id uuid.UUID, own author, gaps []latchkey.Gap) (found latchkey.Record, err error) {
 	look := func() error {
 		found, err = r.find(ctx, id)
 		return err
@@ -105,7 +105,7 @@ const (
 // await waits until each journal, but for one, has handed in what it may have
 // recorded of an ID before await began, or until look finds it. It returns the
 // nodes that have not. One that has not been heard of for long is not waited for.
-func (r Reader) await(ctx context.Context, id uuid.UUID, but string, look func() error) (nodes []latchkey.HandIn, err error) {
+func (r Reader) await(ctx context.Context, id uuid.UUID, but author, look func() error) (nodes []latchkey.HandIn, err error) {
 	if r.HandIns == nil {
 		return nil, nil
 	}
@@ -121,7 +121,7 @@ func (r Reader) await(ctx context.Context, id uuid.UUID, but string, look func()
 				until = late
 			}
 		}
-		nodes = slices.DeleteFunc(list, func(h latchkey.HandIn) bool { return but != "" && h.Journal == but || !h.Until.Before(until) })
+		nodes = slices.DeleteFunc(list, func(h latchkey.HandIn) bool { return but.of(h) || !h.Until.Before(until) })
 		if err := look(); !errors.Is(err, latchkey.ErrNotFound) {
 			return nil, err
 		}

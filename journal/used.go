@@ -45,6 +45,15 @@ func (j *Journal) LastUsed(ctx context.Context, credentialIDs []string) (map[str
 
 // runForgetter keeps what is known of used credentials from growing, until Close.
 func (j *Journal) runForgetter() {
+	ctx, cancel := context.WithCancel(j.moving)
+	defer cancel()
+	go func() { // nobody is to wait for it
+		select {
+		case <-j.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	look := time.NewTicker(usedKept)
 	defer look.Stop()
 	for {
@@ -52,7 +61,7 @@ func (j *Journal) runForgetter() {
 		case <-j.stop:
 			return
 		case <-look.C:
-			j.forgetUsed(context.Background(), time.Now().Add(-usedKept))
+			j.forgetUsed(ctx, time.Now().Add(-usedKept))
 		}
 	}
 }

@@ -184,7 +184,8 @@ func (s *Store) PurgeTombstones(ctx context.Context, age time.Duration) (int, er
 	defer conn.Release()
 	b := new(pgx.Batch)
 	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
-	b.Queue(`SELECT set_config('statement_timeout', $1, true)`, strconv.FormatInt(bulkTime.Milliseconds(), 10))
+	b.Queue(`SELECT set_config('statement_timeout', $1, true), latchkey_keeps(protocol, $2) FROM meta`,
+		strconv.FormatInt(bulkTime.Milliseconds(), 10), protocol)
 	b.Queue(`
 		WITH gone AS (
 			DELETE FROM credentials WHERE ended IS NOT NULL AND ended < (SELECT coalesce($1, latchkey_now()) - $2)

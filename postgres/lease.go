@@ -17,17 +17,20 @@ import (
 func (s *Store) Register(ctx context.Context, r latchkey.Registration) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
-	_, err := s.durable(ctx, s.leases, `
+	tag, err := s.durable(ctx, s.leases, `
 		WITH longest AS (
 			UPDATE timeline SET lease = greatest(lease, $5), stale_ok = greatest(stale_ok, $6) WHERE lease < $5 OR stale_ok < $6)
 		INSERT INTO registrations (id, node, address, version, lease, stale_ok, applied, renewals, renewal, renewed)
-		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $8, coalesce($7, latchkey_now()))`,
+		SELECT $1, $2, $3, $4, $5, $6, 0, 0, $8, coalesce($7, latchkey_now()) WHERE `+keepsProtocol,
 		text(r.ID), text(r.Node), text(r.Address), text(r.Version), int64(r.Lease), int64(r.StaleOK), s.now(), newChangeID())
 	if state(err) == stateUnique {
 		return conflict("a registration with this ID is there already")
 	}
 	if err != nil {
 		return fault("register", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fault("register", errOtherProtocol)
 	}
 	return nil
 }
@@ -46,7 +49,7 @@ func (s *Store) Deregister(ctx context.Context, id string) error {
 func (s *Store) Reap(ctx context.Context, id, renewal string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
-	tag, err := s.durable(ctx, s.leases, `DELETE FROM registrations WHERE id = $1 AND renewal = $2`, text(id), text(renewal))
+	tag, err := s.durable(ctx, s.leases, `DELETE FROM registrations WHERE id = $1 AND renewal = $2 AND `+keepsProtocol, text(id), text(renewal))
 	switch {
 	case err != nil:
 		return fault("remove a registration", err)
@@ -128,6 +131,9 @@ func (s *Store) Acknowledge(ctx context.Context, id string, applied latchkey.Pos
 func (s *Store) AcceptHistory(ctx context.Context, by latchkey.Actor) error {
 	id := newChangeID()
 	err := s.change(ctx, func(tx pgx.Tx) error {
+		if err := keeps(ctx, tx); err != nil {
+			return fault("accept the history", err)
+		}
 		var now int64
 		var at latchkey.Position
 		err := tx.QueryRow(ctx, `

@@ -29,6 +29,9 @@ const (
 
 	// migrationTime is how long that may take, and how long the others wait.
 	migrationTime = 10 * time.Minute
+	// migrationPause is how long a node may be paused amid a migration, which holds locks
+	// that renewals wait for.
+	migrationPause = 500 * time.Millisecond
 )
 
 // migrate makes the schema, or brings it up to date.

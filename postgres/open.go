@@ -52,7 +52,7 @@ func (s *Store) open(ctx context.Context, c Config) error {
 	if err := s.direct(ctx); err != nil {
 		return explain(err)
 	}
-	return explain(s.migrate(ctx, s.connections(config.ConnConfig, c.Node, session{lock: migrationTime}), c.Genesis))
+	return explain(s.migrate(ctx, s.connections(config.ConnConfig, c.Node, session{lock: migrationTime, idle: migrationPause}), c.Genesis))
 }
 
 // errStandby: what the database has could be older than what a node was told.

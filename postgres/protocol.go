@@ -28,6 +28,10 @@ func (e *protocolError) Error() string {
 		"stop it, and start the version that the other nodes run", e.theirs, protocol)
 }
 
+// errOtherProtocol: the database's nodes keep another protocol; the next renewal says
+// which.
+var errOtherProtocol = errors.New("the nodes of this database keep another protocol")
+
 // asProtocol turns what latchkey_keeps raises into a protocolError.
 func asProtocol(err error) error {
 	var answer *pgconn.PgError
@@ -38,7 +42,9 @@ func asProtocol(err error) error {
 }
 
 // keeps returns an error unless the database's nodes keep this program's protocol.
-func keeps(ctx context.Context, conn *pgx.Conn) error {
+func keeps(ctx context.Context, conn interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}) error {
 	var theirs int
 	if err := conn.QueryRow(ctx, `SELECT protocol FROM latchkey.meta`).Scan(&theirs); err != nil {
 		return fmt.Errorf("read the number of the protocol: %w", err)

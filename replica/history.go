@@ -191,7 +191,7 @@ func (r *Replica) removeFormer(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, goodbye)
 	defer cancel()
 	if err := r.Leases.Deregister(ctx, kept.Registration); err != nil {
-		r.orphans = append(r.orphans, kept.Registration)
+		r.orphans = append(r.orphans, orphan{kept.Registration, r.clock().Boot()})
 	}
 }
 

@@ -22,9 +22,6 @@ const (
 	leastPatience = 150 * time.Millisecond
 	// maxFlight is how many renewals may be under way at once.
 	maxFlight = 8
-	// maxOrphans is how many registrations are removed again of which it was never
-	// known whether they were committed. The lease of an earlier one is over.
-	maxOrphans = 16
 	// retry is how long the node waits after a failure before it tries again.
 	retry = 100 * time.Millisecond
 	// What a full load may take: the first attempt, and the longest.
@@ -280,8 +277,7 @@ func (r *Replica) register(ctx context.Context) error {
 	r.claim(registration.ID)
 	// Should it never be known whether this one was committed, nobody need wait for it.
 	orphans := r.orphans
-	r.orphans = append(slices.Clone(orphans), registration.ID)
-	r.orphans = r.orphans[max(0, len(r.orphans)-maxOrphans):]
+	r.orphans = append(r.waitedFor(orphans), orphan{registration.ID, r.clock().Boot()})
 	err := r.Leases.Register(ctx, registration)
 	if leftOut("incarnation") && errors.Is(err, latchkey.ErrConflict) {
 		_ = r.Leases.Deregister(ctx, registration.ID)
@@ -303,13 +299,35 @@ func (r *Replica) register(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	r.orphans = nil
-	for i, id := range orphans {
-		if id == registration.ID {
+	if orphans = r.waitedFor(orphans); len(orphans) > 0 {
+		r.orphans = r.removeOrphans(ctx, orphans, registration.ID)
+	}
+	return nil
+}
+
+// An orphan is a registration of which it is not known whether it was committed.
+type orphan struct {
+	id   string
+	sent time.Duration // boot time
+}
+
+// waitedFor returns those orphans that a change may be waiting for.
+func (r *Replica) waitedFor(orphans []orphan) []orphan {
+	boot, longest := r.clock().Boot(), bound(r.length()+r.StaleOK)
+	return slices.DeleteFunc(slices.Clone(orphans), func(o orphan) bool { return boot-o.sent > longest })
+}
+
+// removeOrphans removes registrations, for as long as that goes fast: the node's first
+// lease waits for it. It returns those that it did not get to.
+func (r *Replica) removeOrphans(ctx context.Context, orphans []orphan, own string) []orphan {
+	ctx, cancel := context.WithTimeout(ctx, leastPatience)
+	defer cancel()
+	for i, o := range orphans {
+		if o.id == own {
 			continue
 		}
-		if err := r.Leases.Deregister(ctx, id); err != nil {
-			r.orphans = orphans[i:]
-			break
+		if err := r.Leases.Deregister(ctx, o.id); err != nil {
+			return orphans[i:]
 		}
 	}
 	return nil

@@ -70,7 +70,7 @@ type Replica struct {
 
 	joining  sync.Mutex    // one at a time loads everything and registers this node
 	loadTime time.Duration // what the last load was given, if it took too long; of joining
-	orphans  []string      // the last registrations that may have been committed; of joining
+	orphans  []orphan      // registrations that may have been committed; of joining
 	failing  bool          // renewals fail, and the log says so; of the loop that renews
 
 	namesake bool // another node has this one's name, and the log says so; of the loop that reaps

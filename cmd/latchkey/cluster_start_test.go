@@ -169,3 +169,28 @@ func startedInAlarm(t *testing.T, f *cluster) {
 		return err == nil && key.OldKeyUntil == nil
 	})
 }
+
+// overdueAtStart holds that a key whose overlap came due while nobody ran, by the
+// database's clock, is dead before a node that starts answers, whatever its own clock
+// says.
+func overdueAtStart(t *testing.T, f *cluster) {
+	p := f.start(t, "first")
+	old := f.key(t, "first")
+	if _, _, err := f.api("first").RollKey(t.Context(), firstTeam, 30*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.status(t, "Bearer "+old); got != http.StatusOK {
+		t.Fatalf("the old key is answered %d in its overlap", got)
+	}
+	p.kill()
+	f.server.Exec(t, f.database[strings.LastIndexByte(f.database, '/')+1:], `
+		CREATE OR REPLACE FUNCTION latchkey.latchkey_now() RETURNS bigint LANGUAGE sql VOLATILE AS
+		$$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 3600000000 $$`)
+	p = f.start(t, "first", "--lease", "1s")
+	if got := p.status(t, "Bearer "+old); got != http.StatusUnauthorized {
+		t.Errorf("a key whose overlap is over is answered %d by a node that has just started", got)
+	}
+	if got := p.status(t, "Bearer "+f.key(t, "first")); got != http.StatusOK {
+		t.Errorf("the new key is answered %d", got)
+	}
+}

@@ -37,6 +37,7 @@ func TestCluster(t *testing.T) {
 	t.Run("two nodes of one address", func(t *testing.T) { oneAddress(t, newCluster(t, server)) })
 	t.Run("a stale node and the canary", func(t *testing.T) { staleCanary(t, newCluster(t, server)) })
 	t.Run("started in another history", func(t *testing.T) { startedInAlarm(t, newCluster(t, server)) })
+	t.Run("started when overlaps are over", func(t *testing.T) { overdueAtStart(t, newCluster(t, server)) })
 	t.Run("started without a standby", func(t *testing.T) { startedWithoutStandby(t, newCluster(t, server)) })
 	t.Run("a stream of HTTP/2 that is slow", func(t *testing.T) { slowStream(t, newCluster(t, server)) })
 	t.Run("the door in a program", func(t *testing.T) { embeddedDoor(t, newCluster(t, server)) })

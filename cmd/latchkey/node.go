@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -79,6 +80,9 @@ type node struct {
 	first     *latchkey.NewTeam // set if this process made the store
 	serves    bool              // it answers requests
 	joined    atomic.Bool       // it has had a lease on a database that is shared, or knows why it has none
+	judges    atomic.Bool       // overlaps that came due while nobody ran have ended, or cannot be
+
+	overlaps *latchkey.Overlaps // those being ended
 
 	running sync.WaitGroup // the replica's upkeep
 	stop    context.CancelFunc
@@ -121,6 +125,7 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 	n.keyring = &latchkey.Keyring{
 		Store: n.store, Audit: n.store, Replica: n.replica, Sealer: sealer, Prefix: c.KeyPrefix, Leeway: c.Leeway, Now: now,
 	}
+	n.overlaps = &latchkey.Overlaps{Keyring: n.keyring}
 	if c.Command && n.leases != nil {
 		// It answers no request: it needs no memory, no lease and no journal.
 		n.records = journal.Reader{Store: n.store, HandIns: n.leases}
@@ -135,8 +140,7 @@ func openNode(ctx context.Context, lock *os.File, c nodeConfig) (_ *node, err er
 }
 
 // load loads the credentials, where one process owns them, and ends overlaps that
-// came due while nobody ran: nothing is served before. On a database that is shared
-// that is done as soon as the node serves, for it may wait for a node that is gone.
+// came due while nobody ran: nothing is served before.
 func (n *node) load(ctx context.Context, c *nodeConfig) error {
 	if err := n.replica.Join(ctx); err != nil {
 		return err
@@ -144,21 +148,68 @@ func (n *node) load(ctx context.Context, c *nodeConfig) error {
 	if !c.Command {
 		n.keepUp(ctx)
 	}
+	n.judges.Store(true)
 	return n.keyring.EndOverlaps(ctx)
 }
 
 // join loads the credentials of a database that is shared, and takes the node's
 // place among the others. The node answers meanwhile.
-func (n *node) join(ctx context.Context) error {
+func (n *node) join(ctx context.Context, logger *slog.Logger) error {
 	if n.leases == nil {
 		return nil
 	}
 	if err := n.replica.Join(ctx); err != nil {
 		return err
 	}
-	n.joined.Store(true)
 	n.keepUp(ctx)
+	if n.replica.Status().Alarm == nil {
+		if err := n.endDue(ctx); err != nil {
+			logger.Warn("overlaps that came due while nobody ran are not all ended yet; keys are refused by this node's clock meanwhile", "error", err)
+		}
+	}
+	n.judges.Store(true)
+	n.joined.Store(true)
 	return nil
+}
+
+// endDue ends overlaps that came due while nobody ran, and returns when this node goes
+// by it. Other nodes may be gone: it waits for none.
+func (n *node) endDue(ctx context.Context) error {
+	if err := n.overlaps.End(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, endDueTime)
+	defer cancel()
+	for n.overlaps.Busy() {
+		if !wait(ctx, endDuePace) {
+			return ctx.Err()
+		}
+	}
+	now, err := n.store.Changes(ctx, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	for n.replica.Status().Revision < now.Revision {
+		if !wait(ctx, endDuePace) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+const (
+	// endDueTime is how long the first verdict waits for overlaps that came due.
+	endDueTime = 3 * time.Second
+	endDuePace = 2 * time.Millisecond
+)
+
+// authenticate is the keyring's, once old keys whose overlap came due while nobody ran
+// are dead.
+func (n *node) authenticate(ctx context.Context, fields []string) (latchkey.Principal, error) {
+	if !n.judges.Load() {
+		return latchkey.Principal{}, &latchkey.Unavailable{Reason: latchkey.ReasonLeaseOver, RetryAfter: time.Second}
+	}
+	return n.keyring.Authenticate(ctx, fields)
 }
 
 // keepUp keeps memory and lease up to date. It goes on when the listeners have

@@ -106,7 +106,7 @@ func (c *serveCmd) Run(g *globals) error {
 	if err == nil {
 		waiting.api()
 		s.begin()
-		err = n.join(starting)
+		err = n.join(starting, logger)
 	}
 	started()
 	waiting.close()

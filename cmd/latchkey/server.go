@@ -93,7 +93,7 @@ func (s *server) counted(next http.Handler) http.Handler {
 // door is the guard in front of the API.
 func (c *serveCmd) door(n *node, trusted []netip.Prefix, logger *slog.Logger) *guard.Guard {
 	return &guard.Guard{
-		Authenticate: n.keyring.Authenticate, Recorder: n.recorder, Diagnose: n.diagnoser.Diagnose, Redact: n.keyring.Redact, Problems: c.problems(), Node: n.name,
+		Authenticate: n.authenticate, Recorder: n.recorder, Diagnose: n.diagnoser.Diagnose, Redact: n.keyring.Redact, Problems: c.problems(), Node: n.name,
 		TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
 	}
 }
@@ -254,7 +254,7 @@ func (s *server) keepHouse(ctx context.Context) {
 	purge, retain := s.alone(ctx, s.purge), s.alone(ctx, s.retain)
 	purges.Go(purge)
 	purges.Go(retain)
-	ending := &latchkey.Overlaps{Keyring: s.node.keyring}
+	ending := s.node.overlaps
 	defer s.settleOverlaps(ctx, ending)
 	failing := false // a database that is down for an hour is not said so 7,200 times
 	for {

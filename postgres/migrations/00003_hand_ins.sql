@@ -1,4 +1,8 @@
 -- +goose Up
+-- All locks at once, in the order in which nodes take them, or none: hand-ins and
+-- look-ups would wait behind them.
+SET LOCAL lock_timeout = '500ms';
+LOCK TABLE hand_ins, open_records IN ACCESS EXCLUSIVE MODE;
 
 -- A node of a name that is taken visits for a while, with a journal of its own:
 -- what it says is not said for the other.
