@@ -45,7 +45,7 @@ type Question struct {
 type Known struct {
 	Reason Reason // ReasonOK for a live one, why it is refused for any other; "" if that cannot be known
 	Words  string // more about it, in sentences, such as when it was rolled; may be empty
-	Key    Secret // of an API secret: its API Secret Key; may be empty
+	Key    Secret // of an API secret: its API Secret Key; may be empty. With ReasonSecretUnknown: the key that stands in place of the ID
 }
 
 // An Explanation says what a credential is, whether it would pass, and how to

@@ -320,6 +320,9 @@ func TestExplainHidesIssuer(t *testing.T) {
 func TestExplainWrongWayRound(t *testing.T) {
 	id, key, now := "74f80a77-9b3f-44ac-b3ad-ab68cfb548fa", strings.Repeat("aB3", 11)[:32], time.Now()
 	const words = "You gave ID and Key the wrong way round."
+	const swapped = "iss is the API Secret Key: the program that signs has ID and Key swapped."
+	const md5 = "0cc175b9c0f1b6a831c399e269772661"      // an ID
+	const uuid = "5d1f0f6e-2c1b-4e0a-8a54-90c7d3a1be42" // a key
 	for _, c := range []struct {
 		name      string
 		id, key   string // as given
@@ -332,16 +335,30 @@ func TestExplainWrongWayRound(t *testing.T) {
 		{"another's token", id, key, jwt.Sign("0a7e4c52-8d3f-4b1a-9c6e-5f2d1b0a9e8c", key, now), latchkey.VerdictFails, "It is not the API Secret ID that you gave.", false},
 		{"a good token", key, id, jwt.Sign(id, key, now), latchkey.VerdictPasses, "", true},
 		{"a bad token", key, id, jwt.Sign(id, "whatever", now), latchkey.VerdictFails, "not made with this API secret's", true},
-		{"a token of the same mistake", key, id, jwt.Sign(key, id, now), latchkey.VerdictFails, "iss looks like the API Secret Key. " + words, true},
+		{"a token of the same mistake", key, id, jwt.Sign(key, id, now), latchkey.VerdictFails, swapped + " " + words, true},
+		{"a program's mistake", id, key, jwt.Sign(key, id, now), latchkey.VerdictFails, swapped, false},
+		{"a program's mistake, in iss alone", id, key, sign(claims(key, now.Unix()), id+"||"+key), latchkey.VerdictFails, swapped, false},
+		{"a program's mistake, in small letters", id, key, jwt.Sign(strings.ToLower(key), id, now), latchkey.VerdictFails, swapped, false},
 		{"an imported secret", "swordfish-swordfish", "my-app", jwt.Sign("my-app", "swordfish-swordfish", now), latchkey.VerdictPasses, "", true},
+		{"an imported secret in a program's mistake", "my-app", "swordfish-swordfish", jwt.Sign("swordfish-swordfish", "my-app", now), latchkey.VerdictFails, swapped, false},
+		{"an imported UUID in a program's mistake", "my-app", uuid, jwt.Sign(uuid, "my-app", now), latchkey.VerdictFails, swapped, false},
+		{"an imported secret the right way", "my-application-2", "swordfish-swordfish", jwt.Sign("my-application-2", "swordfish-swordfish", now), latchkey.VerdictPasses, "", false},
+		{"an imported ID of 32 digits", md5, uuid, jwt.Sign(md5, uuid, now), latchkey.VerdictPasses, "", false},
+		{"an imported secret, and either mistake", "my-application-2", "swordfish-swordfish", jwt.Sign("swordfish-swordfish", "my-application-2", now), latchkey.VerdictUnknown, "", false},
 	} {
 		e := latchkey.Explain(latchkey.Question{Text: c.token, Now: now, APISecret: latchkey.OneSecret(c.id, latchkey.NewSecret(c.key))})
 		said := strings.Join(append(e.Facts, e.Mistake), " ")
 		if e.Verdict != c.verdict || !strings.Contains(e.Mistake, c.mistake) || (c.mistake == "") != (e.Mistake == "") || strings.Contains(said, words) != c.wrongWays {
 			t.Errorf("%s: %s: %s", c.name, e.Verdict, said)
 		}
-		if strings.Contains(fmt.Sprint(e), key) || strings.Contains(fmt.Sprint(e), "swordfish") {
-			t.Errorf("%s: the API Secret Key is shown", c.name)
+		if (c.mistake == swapped) != strings.Contains(e.Mend, "Revoke this API secret: its key has leaked into every token") && !c.wrongWays {
+			t.Errorf("%s: what to do about a leak: %s", c.name, e.Mend)
+		}
+		all := strings.ToLower(fmt.Sprintf("%+v", e))
+		for _, secret := range []string{key, "swordfish", uuid} {
+			if strings.Contains(all, strings.ToLower(secret)) {
+				t.Errorf("%s: the API Secret Key is shown: %+v", c.name, e)
+			}
 		}
 		sentence(t, c.name, e)
 	}

@@ -23,15 +23,12 @@ func (e *Explanation) explainToken(q *Question, compact string) Explanation {
 		known = q.APISecret(id)
 	}
 	e.tokenFacts(q, &token, id, known)
-	if known.Reason == ReasonOK && known.Words != "" {
+	if (known.Reason == ReasonOK || known.Reason == "") && known.Words != "" {
 		e.fact("%s", known.Words)
 	}
 	switch known.Reason {
 	case ReasonSecretUnknown:
-		mistake, mend := unknownIssuer(q, id)
-		if lower := strings.ToLower(id); lower != id && (uuidForm.MatchString(id) || q.APISecret(lower).Key != Secret{}) {
-			mistake, mend = "iss has capital letters, and IDs are compared to the letter.", "Set iss to the API Secret ID as it stands in Settings → Integrations: in lower case."
-		}
+		mistake, mend := unknownIssuer(q, id, known)
 		return e.fail(ReasonSecretUnknown, strings.TrimSpace(mistake+" "+known.Words), mend)
 	case ReasonSecretRevoked:
 		return e.fail(ReasonSecretRevoked, strings.TrimSpace(deadSecret+known.Words),
@@ -58,6 +55,9 @@ func (e *Explanation) explainToken(q *Question, compact string) Explanation {
 	if key == "" {
 		e.Verdict = VerdictUnknown
 		e.Mend = "Its form and its time are right. Whether its signature is, only the API Secret Key can tell."
+		if known.Words != "" {
+			e.Mend = "Look in Settings → Integrations which of the two is the ID. If iss is not, revoke that API secret."
+		}
 		return *e
 	}
 	e.Verdict, e.Reason = VerdictPasses, ReasonOK
@@ -65,28 +65,53 @@ func (e *Explanation) explainToken(q *Question, compact string) Explanation {
 }
 
 // OneSecret returns an APISecret of a [Question] for who holds one API secret.
-// If ID and key were given the wrong way round, it says so, and takes them the
-// right way: by their form, or because an issuer is the key.
+// If ID and key were given the wrong way round, which their form and length
+// tell, it says so, and takes them the right way. An issuer that is the key is
+// no API secret; where it could as well be the ID, nothing is known of it.
 func OneSecret(id string, key Secret) func(issuer string) Known {
-	given := key.Reveal()
-	byForm := uuidForm.MatchString(given) && secretKeyForm.MatchString(id)
+	given, words := key.Reveal(), ""
+	if swapped := isPair(given, id); swapped {
+		id, given, words = given, id, "You gave ID and Key the wrong way round."
+	}
+	sure, secret := isPair(id, given), NewSecret(given)
 	return func(issuer string) Known {
-		right, secret, words := id, key, ""
-		if byForm || issuer == given && issuer != id {
-			right, secret, words = given, NewSecret(id), "You gave ID and Key the wrong way round."
-		}
-		if issuer == right {
+		switch {
+		case issuer == id:
 			return Known{Reason: ReasonOK, Words: words, Key: secret}
+		case isKey(issuer, secret) && sure:
+			return Known{Reason: ReasonSecretUnknown, Words: words, Key: secret}
+		case isKey(issuer, secret):
+			return Known{Words: "iss is what you gave as the API Secret Key: you gave ID and Key the wrong way round, or the program that signs has them swapped, and the key has leaked into every token."}
 		}
 		return Known{Reason: ReasonSecretUnknown, Words: strings.TrimSpace(words + " It is not the API Secret ID that you gave.")}
 	}
 }
 
+// isPair reports whether a pair can be taken this way round only: by the form
+// of both, or because one of them is too short for a key.
+func isPair(id, key string) bool {
+	return uuidForm.MatchString(id) && likeSecretKey(key) || len(id) < minKeyBytes && len(key) >= minKeyBytes
+}
+
+// likeSecretKey reports whether a value has the form of an API Secret Key of
+// ours. Hexadecimal digits in one case may be an imported ID.
+func likeSecretKey(value string) bool {
+	return secretKeyForm.MatchString(value) && strings.Trim(value, "0123456789abcdef") != "" && strings.Trim(value, "0123456789ABCDEF") != ""
+}
+
+// isKey reports whether an issuer is an API Secret Key, be it in other letters:
+// those give nearly all of it away.
+func isKey(issuer string, key Secret) bool {
+	return issuer != "" && strings.EqualFold(issuer, key.Reveal())
+}
+
 // tokenFacts says what a token says.
 func (e *Explanation) tokenFacts(q *Question, token *jwt.Token, id string, known Known) {
 	shown := "not shown, as it could be a secret"
+	switch {
+	case isKey(id, known.Key), likeSecretKey(id), known.Reason == "" && known.Words != "":
 	// A key that was put there by mistake is at least 16 characters long.
-	if uuidForm.MatchString(id) || len(id) < minKeyBytes || known.Reason != "" && known.Reason != ReasonSecretUnknown {
+	case uuidForm.MatchString(id), len(id) < minKeyBytes, known.Reason != "" && known.Reason != ReasonSecretUnknown:
 		shown = fmt.Sprintf("%q", id)
 	}
 	issued := token.IssuedAt()
@@ -160,11 +185,17 @@ func sentences(detail string) (mistake, mend string) {
 }
 
 // unknownIssuer is about an iss that names no API secret.
-func unknownIssuer(q *Question, id string) (mistake, mend string) {
+func unknownIssuer(q *Question, id string, known Known) (mistake, mend string) {
 	const right = "iss must be the API Secret ID (Settings → Integrations, or latchkey secret list TEAM)."
 	const unset = " Is the variable that holds it set where the token is signed?"
 	const leak = " Replace the credential that stands there if this was sent: anybody can read a token."
+	lower := strings.ToLower(id)
 	switch {
+	case isKey(id, known.Key):
+		return "iss is the API Secret Key: the program that signs has ID and Key swapped.",
+			"Set iss to the API Secret ID, and sign with ID||KEY. Revoke this API secret: its key has leaked into every token that was signed so, as anybody can read a token."
+	case lower != id && (uuidForm.MatchString(id) || q.APISecret(lower).Reason == ReasonOK):
+		return "iss has capital letters, and IDs are compared to the letter.", "Set iss to the API Secret ID as it stands in Settings → Integrations: in lower case."
 	case uuidForm.MatchString(id):
 		return "iss names no API secret that is known.", right
 	case isPlaceholder(id):
