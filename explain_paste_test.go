@@ -247,3 +247,40 @@ func TestExplainRecognises(t *testing.T) {
 		s.silent(t, name, "", e)
 	}
 }
+
+// TestExplainCost: the dearest texts cost a time in proportion to their length.
+func TestExplainCost(t *testing.T) {
+	const size = 60000 // below what is searched at all
+	curl := strings.Repeat("curl ", 15)
+	for name, text := range map[string]string{
+		"letters in quotes":          curl + `"` + strings.Repeat("a", size),
+		"percent signs in quotes":    curl + `"` + strings.Repeat("%a", size/2),
+		"percents and long words":    curl + `"` + strings.Repeat("%"+strings.Repeat("a", 600), size/601),
+		"dollars in quotes":          curl + `"` + strings.Repeat("$", size),
+		"braces in quotes":           curl + `"` + strings.Repeat("${", size/2),
+		"parentheses in quotes":      curl + `"` + strings.Repeat("$(", size/2),
+		"backquotes in quotes":       curl + `"` + strings.Repeat("`a\n", size/3),
+		"letters":                    curl + strings.Repeat("a", size),
+		"quotes":                     curl + strings.Repeat(`"`, size),
+		"placeholders":               curl + strings.Repeat("<", size),
+		"options":                    curl + strings.Repeat("-u ", size/3),
+		"user names":                 curl + strings.Repeat("-u a ", size/5),
+		"curl commands":              strings.Repeat("curl ", size/5),
+		"curl commands in quotes":    strings.Repeat(`curl "`, size/6),
+		"strings":                    strings.Repeat(`"Authorization: `, size/16),
+		"pairs":                      strings.Repeat(`"Authorization": "`, size/18),
+		"pairs with a template":      strings.Repeat("`Authorization`: `", 15) + strings.Repeat("${", size/2),
+		"pairs with a letters' tail": strings.Repeat(`"Authorization": "`, 15) + strings.Repeat("a", size),
+	} {
+		const limit = 3 * time.Second
+		best := time.Hour
+		for tries := 0; best > limit && tries < 3; tries++ { // the machine may be busy
+			began := time.Now()
+			latchkey.Explain(latchkey.Question{Text: text})
+			best = min(best, time.Since(began))
+		}
+		if best > limit {
+			t.Errorf("%s: %v", name, best)
+		}
+	}
+}

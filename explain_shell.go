@@ -225,7 +225,7 @@ func escaped(text string) (said string, size int) {
 	return b.String(), len(text)
 }
 
-// maxVariable bounds ${…}, $(…) and what is between backquotes, in bytes.
+// maxVariable bounds ${…}, $(…), %…% and what is between backquotes, in bytes.
 const maxVariable = 400
 
 // variableIn returns how many bytes of what text begins with are a variable, or
@@ -267,11 +267,15 @@ func dollarIn(text string) int {
 
 // percentIn is variableIn for %KEY%, as on Windows.
 func percentIn(text string) int {
+	if text[0] != '%' {
+		return 0
+	}
+	text = text[:min(len(text), maxVariable)]
 	size := 1
 	for size < len(text) && wordByte(text[size]) {
 		size++
 	}
-	if text[0] != '%' || size == 1 || size == len(text) || text[size] != '%' || '0' <= text[1] && text[1] <= '9' {
+	if size == 1 || size == len(text) || text[size] != '%' || '0' <= text[1] && text[1] <= '9' {
 		return 0
 	}
 	return size + 1
