@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -32,13 +33,30 @@ func (s *Sealer) Fingerprint(value string) string {
 	return FingerprintPrefix + hex.EncodeToString(mac.Sum(nil)[:fingerprintBytes])
 }
 
+// Pseudonym returns what a gateway calls itself in Via: the same on every node that
+// shares the keyset, and after a restart. It is derived from the keyset's oldest key
+// apart from the key of fingerprints, so that no credential which a caller sends has
+// it for a fingerprint. Upstreams see it, and learn nothing of the keyset from it.
+func (s *Sealer) Pseudonym() string { return s.pseudonym }
+
+// pseudonym derives a name from a keyset.
+func pseudonym(handle *keyset.Handle) (string, error) {
+	name, err := derive(handle, "latchkey: pseudonym of gateways", 16)
+	return "latchkey-" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(name), err
+}
+
 // fingerprintKey derives the key of fingerprints from a keyset.
 func fingerprintKey(handle *keyset.Handle) ([]byte, error) {
+	return derive(handle, "latchkey: fingerprints of unknown credentials", sha256.Size)
+}
+
+// derive makes n bytes for a purpose from a keyset (HKDF, RFC 5869).
+func derive(handle *keyset.Handle, purpose string, n int) ([]byte, error) {
 	keys := insecurecleartextkeyset.KeysetMaterial(handle).GetKey()
 	if len(keys) == 0 || len(keys[0].GetKeyData().GetValue()) < 16 {
 		return nil, errors.New("keyset holds no key to derive another from")
 	}
-	return hkdf.Key(sha256.New, keys[0].GetKeyData().GetValue(), nil, "latchkey: fingerprints of unknown credentials", sha256.Size)
+	return hkdf.Key(sha256.New, keys[0].GetKeyData().GetValue(), nil, purpose, n)
 }
 
 // strangersCredential returns what is the same whenever the same credential is

@@ -69,4 +69,7 @@ func TestFingerprintKey(t *testing.T) {
 	if first.Fingerprint(value) == other.Fingerprint(value) {
 		t.Error("another keyset makes the same fingerprints")
 	}
+	if p := first.Pseudonym(); p != again.Pseudonym() || p == other.Pseudonym() || len(p) != len("latchkey-")+26 {
+		t.Errorf("the nodes of a keyset call themselves by one name: %q, %q; those of another %q", p, again.Pseudonym(), other.Pseudonym())
+	}
 }

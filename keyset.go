@@ -25,6 +25,7 @@ import (
 type Sealer struct {
 	primitive      tink.AEAD
 	fingerprintKey []byte // see [Sealer.Fingerprint]
+	pseudonym      string // see [Sealer.Pseudonym]
 }
 
 // probe is what a store keeps sealed, to know its own keyset again.
@@ -79,7 +80,11 @@ func newSealer(handle *keyset.Handle) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sealer{primitive, key}, nil
+	name, err := pseudonym(handle)
+	if err != nil {
+		return nil, err
+	}
+	return &Sealer{primitive, key, name}, nil
 }
 
 // Seal encrypts the value of c, which must have its TeamID, Kind and ID.

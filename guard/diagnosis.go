@@ -93,7 +93,7 @@ func upstreamFault(err error) string {
 	)
 	switch timeout := explain(err).Code == latchkey.CodeUpstreamTimeout; {
 	case errors.Is(err, errLoop):
-		return "The upstream leads back to this server: --upstream must name the API behind it."
+		return "The upstream leads back to this server, or to another of its cluster: it must be the API behind them."
 	case errors.As(err, &op) && op.Op == "dial" && timeout:
 		return "The upstream could not be reached in time."
 	case timeout:

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,8 +43,9 @@ type Gateway struct {
 // ways, and so does the Host field; the upstream learns who calls from
 // X-Latchkey-Team, -Credential, -Method and -Revision and X-Request-Id, which
 // nothing that the caller sends can set. Request trailers are dropped. Of
-// upgrades only WebSocket passes. A request that comes back through the upstream,
-// as its Via shows, is answered 502 before its credential is looked at.
+// upgrades only WebSocket passes. A request that has passed this gateway before, or
+// one with the same [Guard.Pseudonym], as its Via shows, is answered 502 before its
+// credential is looked at.
 //
 // The target is that of the request line: what a handler in front made of
 // Request.URL (http.StripPrefix) does not count.
@@ -51,7 +53,7 @@ func (g *Guard) Gateway(c Gateway) (http.Handler, error) {
 	if err := validUpstream(c.Upstream); err != nil {
 		return nil, err
 	}
-	p := &proxy{guard: g, gateway: c, pseudonym: newPseudonym()}
+	p := &proxy{guard: g, gateway: c, pseudonym: cmp.Or(g.Pseudonym, newPseudonym())}
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultUpstreamTimeout

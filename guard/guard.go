@@ -44,6 +44,12 @@ type Guard struct {
 	Problems problem.Writer    // writes the refusals
 	Node     string            // the name of this node, for the records
 
+	// Pseudonym is what this gateway and all others of its cluster call
+	// themselves in Via, so that each of them finds a request that has passed one:
+	// [latchkey.Sealer.Pseudonym]. It must be hard to guess. "" means one made at
+	// random, which finds only what comes back to this very gateway.
+	Pseudonym string
+
 	// TrustedProxies are the peers whose Forwarded and X-Forwarded-* fields
 	// are believed; nil: nobody's.
 	TrustedProxies []netip.Prefix

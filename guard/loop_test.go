@@ -13,21 +13,31 @@ import (
 	"latchkey/guard"
 )
 
-// TestLoop: an upstream that leads back here, be it through another gateway, is
-// a 502, and the record of what came back says so; nothing goes round twice.
+// TestLoop: an upstream that leads back here, be it through another gateway, or
+// to another one of the cluster, is a 502, and the record of what came back says so; nothing goes round twice.
 func TestLoop(t *testing.T) {
-	for name, c := range map[string]struct{ forward, second bool }{
+	for name, c := range map[string]struct{ forward, second, cluster bool }{
 		"to itself": {}, "to itself, with the credential": {forward: true},
-		"through another gateway": {forward: true, second: true},
+		"through another gateway":        {forward: true, second: true},
+		"through another of its cluster": {second: true, cluster: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target := httptest.NewUnstartedServer(nil)
 			back, _ := url.Parse("http://" + target.Listener.Addr().String())
-			d := newDoor(t, middleware, nil, func(_ *guard.Guard, g *guard.Gateway) { g.Upstream, g.ForwardAuthorization = back, c.forward })
+			d := newDoor(t, middleware, nil, func(own *guard.Guard, g *guard.Gateway) {
+				g.Upstream, g.ForwardAuthorization = back, c.forward
+				if c.cluster {
+					own.Pseudonym = "latchkey-of-one-cluster"
+				}
+			})
 			target.Config.Handler = d.server.Config.Handler
 			if c.second {
 				first, _ := url.Parse(d.server.URL)
-				other, err := (&guard.Guard{Authenticate: d.keyring.Authenticate}).Gateway(guard.Gateway{Upstream: first, ForwardAuthorization: true})
+				second := &guard.Guard{Authenticate: d.keyring.Authenticate, Pseudonym: d.guard.Pseudonym}
+				if c.cluster {
+					second.Recorder = &d.ledger
+				}
+				other, err := second.Gateway(guard.Gateway{Upstream: first, ForwardAuthorization: c.forward})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -49,15 +59,15 @@ func TestLoop(t *testing.T) {
 				}
 			}
 			for _, r := range []latchkey.Record{came, returned} {
-				if c.second && r.TeamID != "" {
+				if c.second && !c.cluster && r.TeamID != "" {
 					continue // to this gateway the other one's answer is its API's
 				}
 				if r.Status != 502 || r.Outcome != latchkey.OutcomeError || r.Reason != "upstream_unreachable" ||
-					r.Diagnosis != "The upstream leads back to this server: --upstream must name the API behind it." {
+					r.Diagnosis != "The upstream leads back to this server, or to another of its cluster: it must be the API behind them." {
 					t.Errorf("record: %+v", r)
 				}
 			}
-			if !c.second {
+			if !c.second || c.cluster {
 				got.problem(t, 502, latchkey.CodeUpstreamUnreachable)
 			}
 		})

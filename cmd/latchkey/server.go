@@ -94,7 +94,7 @@ func (s *server) counted(next http.Handler) http.Handler {
 func (c *serveCmd) door(n *node, trusted []netip.Prefix, logger *slog.Logger) *guard.Guard {
 	return &guard.Guard{
 		Authenticate: n.authenticate, Recorder: n.recorder, Diagnose: n.diagnoser.Diagnose, Redact: n.keyring.Redact, Problems: c.problems(), Node: n.name,
-		TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
+		Pseudonym: n.keyring.Sealer.Pseudonym(), TrustedProxies: trusted, MaxBody: c.MaxBody, Logger: logger,
 	}
 }
 
