@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // sockets are what a server listens on.
@@ -78,39 +80,60 @@ func urlOf(addr net.Addr, withTLS bool) string {
 	return scheme + "://" + host
 }
 
-// leadsTo reports whether a connection for a URL, from this machine, comes to a
-// listener at addr. Of names it knows localhost.
-func leadsTo(u *url.URL, addr net.Addr) bool {
+// leadsTo reports whether a connection for a URL, from this machine, can come to
+// nothing but a listener at addr. Of names it looks up localhost: where that has
+// several addresses, an API may be at one of which this server is not.
+func leadsTo(u *url.URL, addr net.Addr, lookup func(string) []netip.Addr) bool {
 	listening, err := netip.ParseAddrPort(addr.String())
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	number, portErr := strconv.ParseUint(cmp.Or(u.Port(), port), 10, 16)
 	if err != nil || portErr != nil || uint16(number) != listening.Port() {
 		return false
 	}
-	at := listening.Addr().Unmap()
-	for _, to := range addressesOf(u.Hostname()) {
-		if to == at || at.IsUnspecified() && isOfThisMachine(to) {
-			return true
+	goes := addressesOf(u.Hostname(), lookup)
+	for _, to := range goes {
+		if !covers(listening.Addr().Unmap(), to) {
+			return false
 		}
 	}
-	return false
+	return len(goes) > 0
 }
 
-// addressesOf returns where a connection to a host goes, if it is an address or
-// localhost. One to no address in particular goes to loopback.
-func addressesOf(host string) []netip.Addr {
-	loopback := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+// covers reports whether a listener at an address takes connections to another one.
+// [::] takes those over IPv4, too; Go listens there for 0.0.0.0 where it can.
+func covers(at, to netip.Addr) bool {
+	return at == to || at.IsUnspecified() && (at.Is6() || to.Is4()) && isOfThisMachine(to)
+}
+
+// addressesOf returns where a connection to a host may go, if it is an address or
+// localhost. One to no address in particular goes to loopback, as Go dials it.
+func addressesOf(host string, lookup func(string) []netip.Addr) []netip.Addr {
 	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" || strings.HasSuffix(name, ".localhost") {
-		return loopback
+		return lookup(name)
 	}
 	addr, err := netip.ParseAddr(host)
+	ipv4 := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	switch addr = addr.Unmap(); {
 	case err != nil:
 		return nil
-	case addr.IsUnspecified():
-		return loopback
+	case addr == netip.IPv4Unspecified():
+		return []netip.Addr{ipv4}
+	case addr == netip.IPv6Unspecified():
+		return []netip.Addr{netip.IPv6Loopback(), ipv4}
 	}
 	return []netip.Addr{addr}
+}
+
+// resolve returns the addresses of a name, and none if they are not found at once:
+// what comes back is refused when it does.
+func resolve(name string) []netip.Addr {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	found, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
+	return found
 }
 
 func isOfThisMachine(addr netip.Addr) bool {

@@ -12,16 +12,31 @@ import (
 // form of its address; one beside it is not.
 func TestLeadsTo(t *testing.T) {
 	own := outwardAddress(t)
+	hosts := func(name string) []netip.Addr {
+		if name == "ipv4.localhost" {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+		}
+		return []netip.Addr{netip.IPv6Loopback(), netip.MustParseAddr("127.0.0.1")}
+	}
 	for _, c := range []struct {
 		upstream, listening string
 		want                bool
 	}{
 		{"http://127.0.0.1:8080", "127.0.0.1:8080", true},
-		{"http://localhost:8080", "127.0.0.1:8080", true},
-		{"http://LocalHost.:8080", "[::1]:8080", true},
-		{"http://api.localhost:8080", "127.0.0.1:8080", true},
+		{"http://localhost:8080", "[::]:8080", true},
+		{"http://LocalHost.:8080", "[::]:8080", true},
+		{"http://api.localhost:8080", "[::]:8080", true},
+		{"http://localhost:8080", "127.0.0.1:8080", false}, // the API may be at [::1]
+		{"http://localhost:8080", "0.0.0.0:8080", false},
+		{"http://localhost:8080", "[::1]:8080", false},
+		{"http://[::1]:8080", "0.0.0.0:8080", false},
+		{"http://[::1]:8080", "[::]:8080", true},
 		{"http://0.0.0.0:8080", "127.0.0.1:8080", true},
-		{"http://[::]:8080", "[::1]:8080", true},
+		{"http://0.0.0.0:8080", "0.0.0.0:8080", true},
+		{"http://ipv4.localhost:8080", "127.0.0.1:8080", true},
+		{"http://ipv4.localhost:8080", "[::1]:8080", false},
+		{"http://[::]:8080", "[::1]:8080", false}, // Go tries 127.0.0.1, too
+		{"http://[::]:8080", "[::]:8080", true},
 		{"http://[::ffff:127.0.0.1]:8080", "127.0.0.1:8080", true},
 		{"http://127.0.0.2:8080", "[::]:8080", true},
 		{"http://" + own + ":8080", "[::]:8080", true},
@@ -43,7 +58,7 @@ func TestLeadsTo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := leadsTo(u, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.listening))); got != c.want {
+		if got := leadsTo(u, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.listening)), hosts); got != c.want {
 			t.Errorf("%s leads to what listens on %s: %t, must be %t", c.upstream, c.listening, got, c.want)
 		}
 	}

@@ -212,7 +212,7 @@ func (c *serveCmd) checkUpstream(own *sockets) error {
 		flag string
 		net.Listener
 	}{{"--listen", own.api}, {"--console", own.console}, {"--ops", own.ops}} {
-		if l.Listener != nil && leadsTo(upstream, l.Addr()) {
+		if l.Listener != nil && leadsTo(upstream, l.Addr(), resolve) {
 			return usageError("--upstream %s is this server itself (%s): name the API that stands behind it", upstream.Host, l.flag)
 		}
 	}
