@@ -13,10 +13,10 @@ import (
 	"latchkey/problem"
 )
 
-// What the API has seen of a request that was turned away.
+// What came to the handler or the upstream of a request that was turned away.
 const (
 	notAsked   = "The API was not asked."
-	partlySeen = "The API may have seen its beginning."
+	partlySeen = "Its beginning may have been passed on."
 )
 
 // turnedAway says for a record why the door answered by itself though the
@@ -41,7 +41,7 @@ func (g *Guard) turnedAway(err error, asked string) string {
 
 func (g *Guard) tooLarge(err *http.MaxBytesError) string {
 	if err.Limit == g.MaxBody {
-		return fmt.Sprintf("The body is larger than --max-body (%d bytes).", err.Limit)
+		return fmt.Sprintf("The body is larger than this server takes (%d bytes).", err.Limit)
 	}
 	return fmt.Sprintf("The body is larger than the API takes (%d bytes).", err.Limit)
 }

@@ -245,7 +245,7 @@ func TestMaxBody(t *testing.T) {
 		d.one(t)
 		d.reached.Store(0)
 		d.raw(t, head+key+"Content-Length: 11\r\n\r\n").problem(t, 413, latchkey.CodeBodyTooLarge)
-		if rec := d.one(t); d.reached.Load() != 0 || rec.Diagnosis != "The body is larger than --max-body (10 bytes). The API was not asked." {
+		if rec := d.one(t); d.reached.Load() != 0 || rec.Diagnosis != "The body is larger than this server takes (10 bytes). The API was not asked." {
 			t.Errorf("an announced body over the limit must not reach the API, and the record says so: %+v", rec)
 		}
 		d.raw(t, head+"Content-Length: 11\r\n\r\n").problem(t, 401, latchkey.CodeMissingCredentials)
@@ -255,7 +255,7 @@ func TestMaxBody(t *testing.T) {
 			t.Errorf("the answer names the limit: %s", got.body)
 		}
 		if rec := d.one(t); rec.Status != 413 || rec.Outcome != latchkey.OutcomeAccepted || rec.Reason != latchkey.ReasonOK ||
-			rec.Diagnosis != "The body is larger than --max-body (10 bytes). The API may have seen its beginning." {
+			rec.Diagnosis != "The body is larger than this server takes (10 bytes). Its beginning may have been passed on." {
 			t.Errorf("record: %+v", rec)
 		}
 	})
@@ -268,7 +268,7 @@ func TestBadBody(t *testing.T) {
 	d.raw(t, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"+authorization(d.bearer())+"\r\nzz\r\n").
 		problem(t, 400, latchkey.CodeInvalidRequest)
 	if rec := d.one(t); rec.Outcome != latchkey.OutcomeAccepted ||
-		rec.Diagnosis != "The body of the request could not be read to its end. The API may have seen its beginning." {
+		rec.Diagnosis != "The body of the request could not be read to its end. Its beginning may have been passed on." {
 		t.Errorf("record: %+v", rec)
 	}
 }
