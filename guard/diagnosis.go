@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -82,37 +83,43 @@ func unreadable(status int) string {
 	return "The request could not be read as HTTP/1."
 }
 
-// upstreamFault says for a record how the upstream failed. It names no address
-// and quotes nothing that the upstream sent: the team may read it.
-func upstreamFault(err error) string {
+// upstreamFault says how the upstream failed: for a record, which the team may read
+// and which so names no address, and for the log. Neither quotes what the upstream
+// sent, as the texts of the protocol's own errors do.
+func upstreamFault(err error) (record, log string) {
 	var (
-		op  *net.OpError
-		dns *net.DNSError
-		crt *tls.CertificateVerificationError
-		tlh tls.RecordHeaderError
+		op     *net.OpError
+		dns    *net.DNSError
+		crt    *tls.CertificateVerificationError
+		tlh    tls.RecordHeaderError
+		system string // what it says of the connection, if it is to blame
 	)
+	if errors.As(err, &op) {
+		system = op.Error()
+	}
+	dialing := op != nil && op.Op == "dial"
 	switch timeout := explain(err).Code == latchkey.CodeUpstreamTimeout; {
 	case errors.Is(err, errLoop):
-		return "The upstream leads back to this server, or to another of its cluster: it must be the API behind them."
-	case errors.As(err, &op) && op.Op == "dial" && timeout:
-		return "The upstream could not be reached in time."
+		return "The upstream leads back to this server, or to another of its cluster: it must be the API behind them.", errLoop.Error()
+	case dialing && timeout:
+		return "The upstream could not be reached in time.", system
 	case timeout:
-		return "The upstream did not answer in time."
+		return "The upstream did not answer in time.", cmp.Or(system, errTooSlow.Error())
 	case errors.As(err, &dns):
-		return "The upstream could not be reached: its name could not be looked up."
-	case errors.As(err, &op) && op.Op == "dial":
-		return "The upstream could not be reached" + brokenHow(err) + "."
+		return "The upstream could not be reached: its name could not be looked up.", cmp.Or(system, dns.Error())
+	case dialing:
+		return "The upstream could not be reached" + brokenHow(err) + ".", system
 	case errors.As(err, &crt):
-		return "The upstream could not be reached: its TLS certificate does not hold."
+		return "The upstream could not be reached: its TLS certificate does not hold.", cmp.Or(system, crt.Error())
 	case errors.As(err, &tlh):
-		return "The upstream could not be reached: it does not speak TLS."
+		return "The upstream could not be reached: it does not speak TLS.", cmp.Or(system, tlh.Msg)
 	case errors.Is(err, net.ErrClosed):
 		// The transport closed it under the caller's body, for a reason that is lost.
-		return "The upstream broke off before it answered, or its answer could not be read."
-	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "The upstream broke off before it answered" + brokenHow(err) + "."
+		return "The upstream broke off before it answered, or its answer could not be read.", cmp.Or(system, "connection closed, or the answer is not HTTP as it should be")
+	case op != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "The upstream broke off before it answered" + brokenHow(err) + ".", cmp.Or(system, "connection closed before the answer")
 	}
-	return "The upstream's answer could not be read: it is not HTTP/1 as it should be, or its header is too long."
+	return "The upstream's answer could not be read: it is not HTTP/1 as it should be, or its header is too long.", "the answer is not HTTP as it should be"
 }
 
 // brokenHow says what the system said of a connection, and "" if it said nothing.
@@ -125,30 +132,4 @@ func brokenHow(err error) string {
 		return ": it closed the connection"
 	}
 	return ""
-}
-
-// cause says for a log what went wrong with the upstream. The texts of the
-// protocol's own errors quote what the upstream sent, and are left out.
-func cause(err error) string {
-	var (
-		op  *net.OpError
-		dns *net.DNSError
-		crt *tls.CertificateVerificationError
-		tlh tls.RecordHeaderError
-	)
-	switch {
-	case errors.Is(err, errTooSlow), errors.Is(err, errLoop):
-		return err.Error()
-	case errors.As(err, &op):
-		return op.Error()
-	case errors.As(err, &dns):
-		return dns.Error()
-	case errors.As(err, &crt):
-		return crt.Error()
-	case errors.As(err, &tlh):
-		return tlh.Msg
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "connection closed before the answer"
-	}
-	return "the answer is not HTTP as it should be"
 }

@@ -219,9 +219,10 @@ func (p *proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return // Wrap records it
 	}
 	if verdict.Code == latchkey.CodeUpstreamUnreachable || verdict.Code == latchkey.CodeUpstreamTimeout {
-		x.fail(verdict.Code, upstreamFault(err))
+		diagnosis, cause := upstreamFault(err)
+		x.fail(verdict.Code, diagnosis)
 		p.guard.logger().Warn("upstream failed", "request_id", x.record.RequestID,
-			"code", string(verdict.Code), "upstream", p.gateway.Upstream.Host, "cause", cause(err))
+			"code", string(verdict.Code), "upstream", p.gateway.Upstream.Host, "cause", cause)
 	} else {
 		x.remark(p.guard.turnedAway(verdict, partlySeen))
 	}

@@ -136,7 +136,8 @@ func (g *Guard) misled(x *exchange, next http.Handler) bool {
 		x.fail(latchkey.CodeInvalidRequest, priorHTTP2)
 		g.Problems.Write(w, r, &problem.Error{Code: latchkey.CodeInvalidRequest, Detail: "HTTP/2 in clear text is not spoken here: use HTTP/1.1, or https."})
 	case gateway && p.cameBack(r):
-		x.fail(latchkey.CodeUpstreamUnreachable, upstreamFault(errLoop))
+		diagnosis, _ := upstreamFault(errLoop)
+		x.fail(latchkey.CodeUpstreamUnreachable, diagnosis)
 		w.Header()[headerLoop] = []string{p.pseudonym}
 		g.Problems.Write(w, r, &problem.Error{Code: latchkey.CodeUpstreamUnreachable, Err: errLoop})
 	default:

@@ -91,6 +91,25 @@ func TestUpstreamFails(t *testing.T) {
 	}
 }
 
+// TestUpstreamOwnTransport: a time limit of a transport that was given is told as
+// such in the record and in the log.
+func TestUpstreamOwnTransport(t *testing.T) {
+	up := newWire(t, func(_ string, conn net.Conn) string {
+		_, _ = io.Copy(io.Discard, conn)
+		return ""
+	})
+	d := newDoor(t, middleware, nil, up.to(func(_ *guard.Guard, g *guard.Gateway) {
+		g.Transport = &http.Transport{ResponseHeaderTimeout: 50 * time.Millisecond}
+	}))
+	d.pass(t, "/", "").problem(t, 504, latchkey.CodeUpstreamTimeout)
+	if rec := d.one(t); rec.Diagnosis != "The upstream did not answer in time." {
+		t.Errorf("record: %+v", rec)
+	}
+	if log := d.log.String(); !strings.Contains(log, `cause="upstream took too long"`) {
+		t.Errorf("the log says what the record says: %s", log)
+	}
+}
+
 // TestUpstreamBreaksOff: an answer that stops half-way is recorded as what it is.
 func TestUpstreamBreaksOff(t *testing.T) {
 	up := newWire(t, func(_ string, conn net.Conn) string {
