@@ -50,14 +50,9 @@ func (k *Keyring) Redact(text string) string {
 
 // CredentialIn says what text has in it that has the form of a credential of ours,
 // such as "an API key", or returns "". It is for what stands where a name or an ID
-// belongs. Unlike [Keyring.Redact] it knows API keys under any prefix, where nothing
-// follows them, and takes most of an API key, alone, for one that was cut short.
+// belongs. Unlike [Keyring.Redact] it takes most of an API key, alone, for one that
+// was cut short.
 func CredentialIn(text string) string {
-	for s := range runs(text, isBase62) {
-		if endsKey(text[:s.to]) {
-			return "an API key"
-		}
-	}
 	if rest, ours := strings.CutPrefix(text, DefaultKeyPrefix); ours && len(rest) >= partOfKey && isAll(rest, isBase62) {
 		return "an API key"
 	}
@@ -65,7 +60,7 @@ func CredentialIn(text string) string {
 		return ""
 	}
 	switch {
-	case keysIn(DefaultKeyPrefix, text) != nil:
+	case keysIn(DefaultKeyPrefix, text) != nil, holdsKey(text):
 		return "an API key"
 	case len(text) == randomChars && isAll(text, isBase62):
 		return "an API Secret Key"
@@ -78,21 +73,6 @@ func CredentialIn(text string) string {
 // partOfKey is how much of an API key after its prefix is too much to be shown: the
 // rest of it must not be found by trying.
 const partOfKey = 24
-
-// endsKey reports whether a text ends with an API key, whatever its prefix.
-func endsKey(text string) bool {
-	const maxPrefix = 16
-	for n := 1; n <= maxPrefix; n++ {
-		from := len(text) - randomChars - checksumChars - n
-		if from < 0 {
-			return false
-		}
-		if formOf(text[from:from+n], text[from:]) == formWhole {
-			return true
-		}
-	}
-	return false
-}
 
 // isAll reports whether all bytes of a text are of one kind.
 func isAll(text string, kind func(byte) bool) bool {

@@ -161,7 +161,9 @@ func TestNamesHoldNoCredential(t *testing.T) {
 	if _, err := CanonicalEmail(own + "@example.com"); err == nil {
 		t.Error("an address may hold an API key")
 	}
+	words := "production environment of the far north"
 	for _, name := range []string{
+		words + checksum(words), // no key has a space in it
 		"", "acme", "lk_test", "lk_internal-production-environment-eu", newTeamID(), newKeyID(), id,
 		"production environment of the north", "ann@example.com",
 	} {
