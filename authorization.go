@@ -107,7 +107,7 @@ var unsetWords = []string{"undefined", "null", "None", "nil"}
 func badPassword(user, password string) string {
 	switch {
 	case strings.TrimSpace(password) == "":
-		return "The password is white space, such as a line break, and must be empty; echo adds a line break: use printf before base64."
+		return "The password is white space and must be empty. Use printf before base64: echo adds a line break."
 	case slices.Contains(unsetWords, password):
 		return fmt.Sprintf("The password is the word %s, as some HTTP libraries send for a missing password; give them an empty string instead.", password)
 	case user == "":

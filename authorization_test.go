@@ -132,7 +132,7 @@ func TestMalformedDetail(t *testing.T) {
 		{"another scheme", "Token " + key, ReasonBadScheme, "must begin with Bearer or Basic"},
 		{"nothing after Basic", "Basic", ReasonBadScheme, "Nothing follows Basic"},
 		{"no colon", "Basic " + b64(key), ReasonBasicNoColon, "no colon"},
-		{"a line break as password", "Basic " + b64(key+":\n"), password, "use printf"},
+		{"a line break as password", "Basic " + b64(key+":\n"), password, "white space and must be empty. Use printf before base64: echo adds a line break."},
 		{"a space as password", "Basic " + b64(key+": "), password, "white space"},
 		{"None as password", "Basic " + b64(key+":None"), password, "the word None"},
 		{"null as password", "Basic " + b64(key+":null"), password, "the word null"},

@@ -268,7 +268,7 @@ func TestMethods(t *testing.T) {
 				}
 				records := d.take(t, 2)
 				if r := records[1]; r.Outcome != latchkey.OutcomeAccepted || r.Status != http.StatusMethodNotAllowed ||
-					r.Diagnosis != "The method is none that passes the door. The API was not asked." {
+					r.Diagnosis != "This method is not accepted. The API was not asked." {
 					t.Errorf("record: %+v", r)
 				}
 				if d.reached.Load() != 0 {

@@ -33,7 +33,7 @@ func (g *Guard) turnedAway(err error, asked string) string {
 	case !errors.As(err, &answer):
 		return ""
 	case answer.Code == latchkey.CodeMethodNotAllowed:
-		return "The method is none that passes the door. " + asked
+		return "This method is not accepted. " + asked
 	case answer.Detail != "":
 		return answer.Detail + " " + asked
 	}
