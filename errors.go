@@ -124,7 +124,7 @@ func conflict(format string, args ...any) error {
 // that is a credential by its form was given in the wrong place, and is not repeated.
 func NotFound(what, name string) error {
 	if credential := CredentialIn(name); credential != "" {
-		return &worded{kind: ErrNotFound, text: fmt.Sprintf("no %s: what was given is %s, not a name or an ID", what, credential)}
+		return &worded{kind: ErrNotFound, text: fmt.Sprintf("no %s: what was given has the form of %s, and is not repeated", what, credential)}
 	}
 	return &worded{kind: ErrNotFound, text: fmt.Sprintf("no %s %q", what, name)}
 }

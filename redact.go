@@ -283,7 +283,8 @@ func holdsEncoded(prefix, run string) bool {
 func standsAlone(prefix, run string) bool {
 	switch len(run) {
 	case randomChars:
-		return strings.ContainsFunc(run, func(c rune) bool { return !isHexDigit(byte(c)) })
+		// One key in thirty million has letters of one case alone; words and hashes have.
+		return strings.ToLower(run) != run && strings.ToUpper(run) != run
 	case randomChars + checksumChars:
 		return formOf(prefix, prefix+run) == formWhole
 	}

@@ -137,11 +137,3 @@ func checkText(what, value, without string) error {
 	}
 	return nil
 }
-
-// checkPair returns why an API secret cannot be used, without its values.
-func checkPair(id, key string) error {
-	if err := jwt.CheckPair(id, key); err != nil {
-		return fmt.Errorf("client: the API secret: %w", err)
-	}
-	return nil
-}

@@ -67,7 +67,7 @@ func Basic(key string) *Transport {
 // pair that is swapped by its form, is an error of each request.
 func JWT(secretID, secretKey string) *Transport {
 	return &Transport{credential: &credential{
-		err: cmp.Or(checkText("API Secret ID", secretID, "|"), checkText("API Secret Key", secretKey, ""), checkPair(secretID, secretKey)),
+		err: cmp.Or(checkText("API Secret ID", secretID, "|"), checkText("API Secret Key", secretKey, "")),
 		key: jwt.NewKey(secretID, secretKey),
 	}}
 }

@@ -102,12 +102,10 @@ func (c *keyRetire) Run(s *session) error {
 		if err != nil {
 			return c.hint(err)
 		}
-		err = s.show(retired, func(w io.Writer) {
-			fmt.Fprintf(w, "The old API key of team %s is refused.\n", plain(retired.Team.Name))
-		})
-		if err != nil {
+		if err := s.show(retired, func(io.Writer) {}); err != nil {
 			return err
 		}
+		s.remark("The old API key of team %s is refused.", plain(retired.Team.Name))
 		return s.settled(settlement)
 	})
 }

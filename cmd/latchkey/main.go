@@ -80,6 +80,7 @@ func main() {
 // run is one command, and returns its exit code.
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	var c cli
+	empty := unsetEmpty()
 	parser, err := kong.New(&c,
 		kong.Name("latchkey"), kong.Description(description), kong.Vars{"data": defaultData},
 		kong.Writers(stdout, stderr), kong.Help(printHelp),
@@ -95,19 +96,36 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	if err != nil {
 		return report(stderr, &c.globals, err)
 	}
-	c.Data = cmp.Or(c.Data, defaultData) // LATCHKEY_DATA may be set and empty
+	c.Data = cmp.Or(c.Data, defaultData)
 	if err := checkDatabase(&c.globals, kctx); err != nil {
 		return report(stderr, &c.globals, err)
 	}
-	if err := checkEmpty(kctx); err != nil {
+	if err := checkEmpty(kctx, empty); err != nil {
 		return report(stderr, &c.globals, err)
 	}
-	s := &session{globals: &c.globals, stdin: stdin, stdout: stdout, stderr: stderr}
+	s := &session{globals: &c.globals, stdin: stdin, stdout: stdout, stderr: stderr, makesKeys: makesKeys(kctx)}
 	return report(stderr, &c.globals, kctx.Run(&c.globals, s))
 }
 
 // prefixCommands are the commands for which --key-prefix means something.
 var prefixCommands = []string{"serve", "explain", "team create", "key roll", "canary"}
+
+func makesKeys(kctx *kong.Context) bool {
+	selected := kctx.Selected()
+	return selected != nil && slices.Contains(prefixCommands, strings.TrimPrefix(selected.Path(), "latchkey "))
+}
+
+// unsetEmpty takes variables of ours that are set and empty for not set, and returns
+// their names.
+func unsetEmpty() (names []string) {
+	for _, variable := range os.Environ() {
+		if name, value, _ := strings.Cut(variable, "="); value == "" && strings.HasPrefix(name, "LATCHKEY_") {
+			_ = os.Unsetenv(name)
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // printHelp adds the exit codes to the help of the whole, and leaves out of a
 // command's what means nothing to it.

@@ -128,7 +128,8 @@ func (c *requestFilter) hint(err error) error {
 }
 
 func (c *requestFilter) check() error {
-	if credential := latchkey.CredentialIn(c.Credential); credential != "" {
+	// 32 letters and digits may be an ID that was imported.
+	if credential := latchkey.CredentialIn(c.Credential); credential != "" && len(c.Credential) != 32 {
 		return usageError("--credential is %s: give its ID (an API Secret ID, key_… or unknown_…), as latchkey request show tells it", credential)
 	}
 	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {

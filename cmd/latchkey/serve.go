@@ -192,7 +192,7 @@ func (c *serveCmd) check(g *globals) error {
 	if err := c.opsFlags.check(); err != nil {
 		return err
 	}
-	if err := c.checkMeant(g.Database != ""); err != nil {
+	if err := c.checkMeant(); err != nil {
 		return err
 	}
 	return c.consoleFlags.check(c.TLSCert != "")

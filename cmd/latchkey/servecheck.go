@@ -3,6 +3,7 @@ package main
 import (
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -11,19 +12,20 @@ import (
 )
 
 const (
-	// leastKept is the smallest --keep-bytes: some 60,000 records. Less is rather
-	// a unit that was left out, and would take all records but the newest day's.
-	leastKept size = 10_000_000
-	// usualLease is the default of --lease.
-	usualLease = 3 * time.Second
+	// leastKept is the smallest --keep-bytes but 0: some 6,000 records. Less is rather a
+	// unit that was left out, and would take all records but the newest day's.
+	leastKept size = 1_000_000
 )
 
-// checkEmpty refuses a flag of serve that is given, and empty: a variable that is not
-// set must not turn the gateway into the built-in API. Where "" means something, the
-// flag is a pointer.
-func checkEmpty(parsed *kong.Context) error {
+// checkEmpty refuses a flag of serve that is given, and empty, and the upstream's
+// variable: what is not set elsewhere must not turn the gateway into the built-in API.
+// Where "" means something, the flag is a pointer.
+func checkEmpty(parsed *kong.Context, unset []string) error {
 	if selected := parsed.Selected(); selected == nil || selected.Name != "serve" {
 		return nil
+	}
+	if slices.Contains(unset, "LATCHKEY_UPSTREAM") {
+		return usageError("LATCHKEY_UPSTREAM is set, and empty: unset it for the built-in contacts API")
 	}
 	for _, part := range parsed.Path {
 		if f := part.Flag; f != nil && f.Target.Kind() == reflect.String && f.Target.String() == "" {
@@ -34,17 +36,13 @@ func checkEmpty(parsed *kong.Context) error {
 }
 
 // checkMeant refuses values that nobody can mean.
-func (c *serveCmd) checkMeant(database bool) error {
+func (c *serveCmd) checkMeant() error {
 	const day = span(24 * time.Hour)
 	switch {
-	case c.Keep != nil && *c.Keep == 0:
-		return usageError("--keep 0 would keep nothing: leave it out to keep records for ever")
 	case c.Keep != nil && *c.Keep%day != 0:
 		return usageError("--keep must be whole days, such as 30d: records go by the day")
-	case c.KeepBytes != nil && *c.KeepBytes < leastKept:
-		return usageError("--keep-bytes must be at least 10MB, some 60,000 records: is a unit missing, such as 20GB? (leave it out to keep any amount)")
-	case !database && c.Lease != usualLease:
-		return usageError("--lease is for nodes that share a database: name it with --database")
+	case c.KeepBytes != nil && *c.KeepBytes != 0 && *c.KeepBytes < leastKept:
+		return usageError("--keep-bytes must be at least 1MB, some 6,000 records: is a unit missing, such as 20GB? (leave it out to keep any amount)")
 	case strings.ContainsFunc(c.Realm, unicode.IsControl):
 		return usageError("--realm must not hold control characters")
 	case c.DocsURL == "":

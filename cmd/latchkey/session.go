@@ -36,6 +36,7 @@ type session struct {
 	*globals
 	stdin          *os.File
 	stdout, stderr io.Writer
+	makesKeys      bool // the command makes API keys: their prefix matters
 }
 
 // call connects and does the deed. A server that goes away before it was asked
@@ -131,7 +132,7 @@ func (s *session) ping(ctx context.Context, api *admin.Client) error {
 	if err == nil && s.Database != "" && server.Database != s.database().String() {
 		return &otherStoreError{data: s.Data, works: server.Database, named: s.database().String()}
 	}
-	if err == nil && s.KeyPrefix != "" && server.KeyPrefix != s.KeyPrefix {
+	if err == nil && s.makesKeys && s.KeyPrefix != "" && server.KeyPrefix != "" && server.KeyPrefix != s.KeyPrefix {
 		return usageError("--key-prefix %s is not that of the server on %s, which makes the keys: leave it out (and LATCHKEY_KEY_PREFIX), or start the server with it", s.KeyPrefix, s.Data)
 	}
 	return err

@@ -50,6 +50,17 @@ func (f *secretFlag) read() (id string, key latchkey.Secret, err error) {
 	return id, latchkey.NewSecret(value), nil
 }
 
+// readPair is read for what is signed with: a pair that is swapped by its form would
+// tell the key to everybody.
+func (f *secretFlag) readPair() (id string, key latchkey.Secret, err error) {
+	if id, key, err = f.read(); err == nil {
+		if wrong := jwt.CheckPair(id, key.Reveal()); wrong != nil {
+			return "", key, usageError("the API secret: %v", wrong)
+		}
+	}
+	return id, key, err
+}
+
 // secretIn reads a file with an API secret.
 func secretIn(path string) (id, key string, err error) {
 	f, err := os.Open(path)
@@ -99,7 +110,7 @@ func (c *tokenCmd) Run(s *session) error {
 	if c.Token != "" {
 		return usageError("a token is an argument of --decode only")
 	}
-	id, key, err := c.read()
+	id, key, err := c.readPair()
 	if err != nil {
 		return err
 	}
