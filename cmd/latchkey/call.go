@@ -20,6 +20,7 @@ import (
 
 	"latchkey"
 	"latchkey/client"
+	"latchkey/jwt"
 )
 
 const (
@@ -54,6 +55,9 @@ func (c *callCmd) Run(s *session) error {
 	}
 	if !strings.Contains(c.URL, "://") {
 		return usageError("LATCHKEY_URL (or --url) must begin with http:// or https://, such as http://127.0.0.1:8080")
+	}
+	if err := jwt.CheckPair(os.Getenv("LATCHKEY_SECRET_ID"), os.Getenv("LATCHKEY_SECRET_KEY")); err != nil {
+		return usageError("the API secret: %v", err)
 	}
 	api, err := client.FromEnv()
 	if err != nil {

@@ -58,7 +58,7 @@ type serveCmd struct {
 
 	Journal   string `enum:"relaxed,strict" default:"relaxed" env:"LATCHKEY_JOURNAL" placeholder:"MODE" help:"When a response may leave: once its record is safe from the end of the process (relaxed; on disk within a second), or once it is on disk (strict; answers unavailable when it cannot be). Default: ${default}."`
 	Keep      *span  `env:"LATCHKEY_KEEP" placeholder:"TIME" help:"Keep records for so long, such as 30d, in whole days. Default: for ever."`
-	KeepBytes *size  `env:"LATCHKEY_KEEP_BYTES" placeholder:"SIZE" help:"Keep records up to so much, such as 20GB, at least 10MB: the oldest days go first. Default: any amount."`
+	KeepBytes *size  `env:"LATCHKEY_KEEP_BYTES" placeholder:"SIZE" help:"Keep records up to so much, such as 20GB, at least 1MB: the oldest days go first. Default: any amount."`
 
 	Drain        time.Duration `default:"10s" env:"LATCHKEY_DRAIN" placeholder:"DURATION" help:"How long requests may go on after SIGTERM. Default: ${default}."`
 	PrintSecrets bool          `help:"On the first start, print the first team's credentials and the console's set-up link even if standard output is not a terminal."`
