@@ -55,3 +55,23 @@ func TestUsesAreForgotten(t *testing.T) {
 	j.forgetUsed(t.Context(), now.Add(-usedKept))
 	kept("the store has it", "recent", "newer", "unmoved")
 }
+
+// TestAuthor: a copy of a data directory, under another node's name, is another author,
+// and nobody's is not everybody's.
+func TestAuthor(t *testing.T) {
+	own := author{"n1", "j1"}
+	for _, c := range []struct {
+		author author
+		handIn latchkey.HandIn
+		own    bool
+	}{
+		{own, latchkey.HandIn{Node: "n1", Journal: "j1"}, true},
+		{own, latchkey.HandIn{Node: "n2", Journal: "j1"}, false},
+		{own, latchkey.HandIn{Node: "n1", Journal: "j2"}, false},
+		{author{}, latchkey.HandIn{}, false},
+	} {
+		if c.author.of(c.handIn) != c.own {
+			t.Errorf("%+v of %+v: must be %t", c.handIn, c.author, c.own)
+		}
+	}
+}

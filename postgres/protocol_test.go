@@ -66,6 +66,17 @@ func TestAnotherProtocol(t *testing.T) {
 			}
 		}
 	}
+	renewal := strings.Fields(before)[1]
+	for deed, err := range map[string]error{
+		"a registration":       s.Register(ctx, latchkey.Registration{ID: "r2", Node: "n2", Lease: time.Minute}),
+		"a removal of another": s.Reap(ctx, r.ID, renewal),
+		"a purge":              second(s.PurgeTombstones(ctx, 0)),
+		"an acceptance":        s.AcceptHistory(ctx, latchkey.System),
+	} {
+		if err == nil {
+			t.Errorf("%s on a database of another protocol is made", deed)
+		}
+	}
 	if after := row(); after != before {
 		t.Errorf("the database has %q, must have %q as before", after, before)
 	}
@@ -152,3 +163,5 @@ func TestUpgradeWaitsForNobody(t *testing.T) {
 		t.Errorf("after the upgrade the protocol is %d (%v), must be %d", number, err, protocol)
 	}
 }
+
+func second[T any](_ T, err error) error { return err }

@@ -281,3 +281,22 @@ func TestHungDisk(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOrphans holds that a registration of unknown fate is remembered for as long as a
+// change may wait for it, however many others there are, and no longer.
+func TestOrphans(t *testing.T) {
+	r := &Replica{Lease: time.Minute}
+	var orphans []orphan
+	for range 100 {
+		orphans = append(orphans, orphan{"first", r.clock().Boot()})
+	}
+	longest := bound(time.Minute)
+	late := &Replica{Lease: time.Minute, Clock: &handClock{boot: orphans[0].sent + longest - time.Second}}
+	if n := len(late.waitedFor(orphans)); n != 100 {
+		t.Errorf("%d of 100 are remembered while their leases may be good", n)
+	}
+	late.Clock = &handClock{boot: orphans[99].sent + longest + time.Second}
+	if n := len(late.waitedFor(orphans)); n != 0 {
+		t.Errorf("%d are remembered when their leases are over", n)
+	}
+}
